@@ -1,0 +1,24 @@
+//! The vocabulary of Ringfence: the plain values that the layers hand to each other.
+//!
+//! Nothing here reads a clock, a file or a socket. Times are microseconds since the Unix epoch, UTC ([`Micros`]).
+
+mod batch;
+mod conversation;
+mod finding;
+mod inventory;
+mod plan;
+mod segment;
+mod selector;
+mod time;
+
+pub use batch::{Client, Direction, Exporter, Flow, FlowBatch, FlowDetails, Verdict};
+pub use conversation::{Conversation, Endpoint, RollupRow};
+pub use finding::{Severity, SourceLocation};
+pub use inventory::{
+    AddressClaim, AddressConflict, Criticality, Inventory, InventoryView, Labels, Workload, WorkloadId,
+};
+pub use netset::{IntervalSet, Ip, IpSet, Packet, Prefix, Protocol, Region, Service, ServiceSet, TrafficSet};
+pub use plan::{Action, Mode, Plan, PlanPoint, PlanRule};
+pub use segment::{Segment, SegmentId, Segmentation, Unassigned};
+pub use selector::{InvalidSelector, Requirement, Selector};
+pub use time::{InvalidTime, Micros, TimeWindow, format_time, parse_time};
