@@ -42,6 +42,9 @@ pub struct PlanRule {
     pub id: String,
     /// What it does.
     pub action: Action,
+    /// The guarded workload's own addresses that the rule is about: all of [`PlanPoint::addresses`], unless the
+    /// policy names addresses and the workload owns others too. A target that cannot tell them apart refuses.
+    pub own: IpSet,
     /// Addresses of the other side: sources of an ingress rule, destinations of an egress rule.
     pub peers: IpSet,
     /// Services asked for (server's port).
@@ -70,12 +73,12 @@ pub struct PlanPoint {
 impl PlanPoint {
     /// The exact traffic that this point lets in: guardrail allow > guardrail deny > allow > default deny.
     pub fn allowed_ingress(&self) -> TrafficSet {
-        decide(&self.ingress, |rule| TrafficSet::product(&rule.peers, &self.addresses, &rule.services))
+        decide(&self.ingress, |rule| TrafficSet::product(&rule.peers, &rule.own, &rule.services))
     }
 
     /// The exact traffic that this point lets out.
     pub fn allowed_egress(&self) -> TrafficSet {
-        decide(&self.egress, |rule| TrafficSet::product(&self.addresses, &rule.peers, &rule.services))
+        decide(&self.egress, |rule| TrafficSet::product(&rule.own, &rule.peers, &rule.services))
     }
 }
 
