@@ -19,7 +19,10 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     if full.exists() {
         return Some(full);
     }
-    eprintln!("SKIPPED: no third-party test data at `{}`; set RINGFENCE_SHARED to its folder", full.display());
+    eprintln!(
+        "SKIPPED: no third-party test data at `{}`; set RINGFENCE_SHARED to its folder",
+        full.display()
+    );
     None
 }
 

@@ -1,0 +1,184 @@
+//! What commands print: one value, shown as table, JSON, NDJSON, CSV or YAML.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::Context as _;
+use comfy_table::{Cell, ContentArrangement, Table, presets};
+use serde_json::{Map, Value, json};
+
+/// How to print.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned columns for people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Comma-separated values with a header line.
+    Csv,
+    /// One YAML document.
+    Yaml,
+}
+
+/// Rows under a header, with the document that they are a view of.
+#[derive(Default)]
+pub(crate) struct Listing {
+    /// Column names, as in the JSON.
+    pub(crate) columns: Vec<&'static str>,
+    /// Cells as text; the same number in every row.
+    pub(crate) rows: Vec<Vec<String>>,
+    /// Objects behind the rows, for NDJSON; when empty, made from the cells.
+    pub(crate) objects: Vec<Value>,
+    /// The whole, for JSON and YAML; when null, `{format_version, items: objects}`.
+    pub(crate) document: Value,
+    /// A closing line for people.
+    pub(crate) summary: String,
+}
+
+impl Listing {
+    pub(crate) fn new(columns: &[&'static str]) -> Self {
+        Self { columns: columns.to_vec(), ..Self::default() }
+    }
+
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Sets the JSON document; `format_version` is added.
+    pub(crate) fn document(&mut self, value: Value) {
+        self.document = versioned(value);
+    }
+
+    /// Prints to stdout in the format.
+    pub(crate) fn print(&self, format: Format) -> anyhow::Result<()> {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        match format {
+            Format::Table => self.write_table(&mut out)?,
+            Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&self.whole())?)?,
+            Format::Yaml => {
+                write!(out, "{}", serde_saphyr::to_string(&self.whole()).context("cannot write YAML")?)?;
+            }
+            Format::Ndjson => {
+                for object in self.all_objects() {
+                    writeln!(out, "{object}")?;
+                }
+            }
+            Format::Csv => {
+                writeln!(out, "{}", self.columns.join(","))?;
+                for row in &self.rows {
+                    let cells: Vec<String> = row.iter().map(|cell| csv_cell(cell)).collect();
+                    writeln!(out, "{}", cells.join(","))?;
+                }
+            }
+        }
+        out.flush()?;
+        Ok(())
+    }
+
+    fn all_objects(&self) -> Vec<Value> {
+        if !self.objects.is_empty() {
+            return self.objects.clone();
+        }
+        let object = |row: &Vec<String>| {
+            let pairs = self.columns.iter().zip(row).map(|(k, v)| ((*k).to_owned(), json!(v)));
+            Value::Object(pairs.collect::<Map<_, _>>())
+        };
+        self.rows.iter().map(object).collect()
+    }
+
+    fn whole(&self) -> Value {
+        if self.document.is_null() { versioned(json!({ "items": self.all_objects() })) } else { self.document.clone() }
+    }
+
+    fn write_table(&self, out: &mut impl Write) -> io::Result<()> {
+        if !self.rows.is_empty() {
+            let mut table = Table::new();
+            table.load_preset(presets::NOTHING);
+            if let Some(width) = terminal_width() {
+                table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+            }
+            table.set_header(self.columns.iter().map(|c| Cell::new(c.replace('_', " ").to_uppercase())));
+            for row in &self.rows {
+                table.add_row(row.iter().map(|cell| printable(cell)));
+            }
+            for line in table.lines() {
+                writeln!(out, "{}", line.trim_end().strip_prefix(' ').unwrap_or(line.trim_end()))?;
+            }
+        }
+        if self.summary.is_empty() { Ok(()) } else { writeln!(out, "{}", self.summary) }
+    }
+}
+
+/// The width for tables: the terminal's, or `COLUMNS`; none when the output goes to a file or a pipe.
+fn terminal_width() -> Option<u16> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).or(Some(140))
+}
+
+fn versioned(value: Value) -> Value {
+    match value {
+        Value::Object(mut map) => {
+            map.entry("format_version").or_insert(json!(1));
+            Value::Object(map)
+        }
+        other => other,
+    }
+}
+
+/// Names come from the network: control characters must not reach a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+fn csv_cell(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+/// Counts for people: `12,345`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes for people: `12.3 MB`.
+pub(crate) fn bytes_text(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB", "PB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 1000.0 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+/// A share for people: `97.3 %`.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!((grouped(0), grouped(999), grouped(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
+        assert_eq!((bytes_text(999), bytes_text(12_345_678)), ("999 B".into(), "12.3 MB".into()));
+    }
+
+    #[test]
+    fn cells_are_quoted_and_harmless() {
+        assert_eq!(csv_cell("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!(printable("a\u{1b}[31m"), "a\u{fffd}[31m");
+    }
+}

@@ -1,0 +1,85 @@
+//! Where a project's parts are, and where each setting came from.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+
+/// Name of the project's configuration file.
+pub(crate) const CONFIG_FILE: &str = "ringfence.toml";
+
+/// One setting with its origin, for `doctor`.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) name: &'static str,
+    pub(crate) value: String,
+    pub(crate) origin: String,
+}
+
+/// A project: a folder with configuration, inventory, policies and the lake.
+#[derive(Clone, Debug)]
+pub(crate) struct Project {
+    /// The folder.
+    pub(crate) root: PathBuf,
+    /// Flows, rollups and state.
+    pub(crate) lake: PathBuf,
+    /// Policy files.
+    pub(crate) policies: PathBuf,
+    /// Where each value came from.
+    pub(crate) settings: Vec<Setting>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    lake: Option<PathBuf>,
+    policies: Option<PathBuf>,
+}
+
+impl Project {
+    /// Finds the project: `--project`, else the nearest folder upwards with a `ringfence.toml`, else the working
+    /// directory.
+    pub(crate) fn find(given: Option<&Path>) -> anyhow::Result<Self> {
+        let here = std::env::current_dir().context("cannot read the working directory")?;
+        let (root, origin) = match given {
+            Some(folder) => {
+                if !folder.is_dir() {
+                    bail!(
+                        "`{}` is not a folder; make the project with `ringfence init {}`",
+                        folder.display(),
+                        folder.display()
+                    );
+                }
+                (folder.to_path_buf(), "--project or RINGFENCE_PROJECT".to_owned())
+            }
+            None => match here.ancestors().find(|folder| folder.join(CONFIG_FILE).is_file()) {
+                Some(folder) => (folder.to_path_buf(), format!("nearest {CONFIG_FILE}")),
+                None => (here.clone(), "working directory".to_owned()),
+            },
+        };
+        let file = root.join(CONFIG_FILE);
+        let config = if file.is_file() {
+            let text =
+                std::fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+            toml::from_str::<Config>(&text).with_context(|| {
+                format!("`{}` is not a valid configuration; known keys are `lake` and `policies`", file.display())
+            })?
+        } else {
+            Config::default()
+        };
+        let mut settings =
+            vec![Setting { name: "project", value: root.display().to_string(), origin }];
+        let mut choose = |name: &'static str, variable: &str, configured: Option<PathBuf>, default: &str| {
+            let (path, origin) = match (std::env::var_os(variable), configured) {
+                (Some(value), _) => (PathBuf::from(value), variable.to_owned()),
+                (None, Some(path)) => (root.join(path), file.display().to_string()),
+                (None, None) => (root.join(default), "default".to_owned()),
+            };
+            settings.push(Setting { name, value: path.display().to_string(), origin });
+            path
+        };
+        let lake = choose("lake", "RINGFENCE_LAKE", config.lake, ".ringfence");
+        let policies = choose("policies", "RINGFENCE_POLICIES", config.policies, "policies");
+        Ok(Self { root, lake, policies, settings })
+    }
+}
