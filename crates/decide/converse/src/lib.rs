@@ -1,1 +1,20 @@
-//! Ringfence: converse.
+//! Flows to conversations: which side is the client, the two halves joined, the hours rolled up.
+//!
+//! Exporters report packets, not intentions. Start times of both halves are equal more often than not, cumulative TCP
+//! flags look alike on both sides, and the "forward" side of a biflow is the initiator in two of three cases only. What
+//! tells a server is what it is to everybody: one port that many remote ports reach. So [`ServiceTable`] learns that
+//! from every batch, and [`orient`] weighs it with what the port numbers, the ICMP types and the few telling TCP flags
+//! say. What stays open is `unknown`, with no confidence; it is rolled up all the same, so that nothing is lost.
+
+mod orient;
+mod ports;
+mod resolve;
+mod rollup;
+mod stitch;
+mod table;
+
+pub use orient::orient;
+pub use resolve::resolve;
+pub use rollup::Rollup;
+pub use stitch::stitch;
+pub use table::ServiceTable;
