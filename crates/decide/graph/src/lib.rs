@@ -1,4 +1,19 @@
 //! The dependency graph: who talks to whom, with shared services and noise marked.
+//!
+//! [`build`] puts conversations together, then marks what must not teach a policy, in this order: scanners, shared
+//! services, noise, dynamic ports. Each mark has its own file and its own documented statistic.
+
+mod assemble;
+mod dynamic;
+mod group;
+mod noise;
+mod scanners;
+mod shared;
+mod text;
+
+pub use assemble::{BuildOptions, build};
+pub use group::{group_by_labels, group_by_segments};
+pub use text::{to_dot, to_mermaid};
 
 use model::{Criticality, Ip, Labels, Micros, Service, WorkloadId};
 use serde::{Deserialize, Serialize};
@@ -59,7 +74,8 @@ pub struct Edge {
     pub client: u32,
     /// Index of the server's node.
     pub server: u32,
-    /// For what. Dynamic ports are collapsed to the range that was seen; `dynamic_ports` says how many.
+    /// For what. Dynamic ports are collapsed to the range that they are estimated to be drawn from; `dynamic_ports`
+    /// says how many of them the server was seen to use.
     pub service: Service,
     /// How many distinct ports were collapsed into `service`; 1 for an ordinary service.
     pub dynamic_ports: u32,
