@@ -65,7 +65,7 @@ fn one_hour(client: &Endpoint, server: &Endpoint, views: &[&RollupRow]) -> Conve
         reverse_bytes: 0,
         first: Micros::MAX,
         last: Micros::MIN,
-        hours: 1,
+        hours: views.iter().map(|row| row.hours).max().unwrap_or(1),
         allowed: 0,
         denied: 0,
         tcp_flags: 0,
@@ -123,6 +123,7 @@ mod tests {
     fn row(exporter: &str, hour: Micros, flows: u64, reverse_flows: u64) -> RollupRow {
         RollupRow {
             hour,
+            hours: 1,
             exporter: Exporter(exporter.into()),
             client: Ip::v4(1),
             server: Ip::v4(2),

@@ -215,6 +215,7 @@ impl Sums {
 fn row(key: &Key, sums: &Sums, bucket_us: Micros, exporters: &[Exporter]) -> RollupRow {
     RollupRow {
         hour: key.bucket.saturating_mul(bucket_us),
+        hours: 1,
         exporter: exporters[key.service.1 as usize].clone(),
         client: whole(key.client),
         server: whole(key.server),

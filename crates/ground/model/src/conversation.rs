@@ -16,13 +16,16 @@ pub struct Endpoint {
     pub workload: Option<WorkloadId>,
 }
 
-/// The traffic of one (client, server, service) over one hour, as one exporter saw it: what the lake rolls up to.
+/// The traffic of one (client, server, service) over one hour, as one exporter saw it: what the lake rolls up to. Asked
+/// for a longer window, the lake adds hours up to one row, and says in `hours` how many had traffic.
 ///
 /// Counts of several exporters that saw the same traffic are never added: a reader takes the maximum.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RollupRow {
-    /// Start of the hour.
+    /// Start of the hour, or of the first hour of a longer interval.
     pub hour: Micros,
+    /// Distinct hours with traffic: 1, unless the row stands for a longer interval.
+    pub hours: u32,
     /// Who observed it.
     pub exporter: crate::Exporter,
     /// Who asks.
