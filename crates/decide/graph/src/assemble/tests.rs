@@ -87,10 +87,10 @@ fn office() -> (Inventory, Vec<Conversation>) {
         hosts.iter().map(|(a, b, c)| (a.as_str(), b.as_str(), c.as_str())).collect();
     let who = inventory(&borrowed);
     let mut all = Vec::new();
-    for n in 0..24 {
-        all.push(talk(&who, &hosts[n].1, "10.0.9.53", "udp/53"));
+    for (n, (_, ip, _)) in hosts.iter().enumerate().take(24) {
+        all.push(talk(&who, ip, "10.0.9.53", "udp/53"));
         if n < 6 {
-            all.push(talk(&who, &hosts[n].1, "10.0.9.80", "tcp/443"));
+            all.push(talk(&who, ip, "10.0.9.80", "tcp/443"));
         }
     }
     (who, all)
