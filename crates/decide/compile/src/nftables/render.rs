@@ -1,0 +1,490 @@
+//! From a plan's point to a file that `nft -f` loads in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use model::{Action, IpSet, Mode, Plan, PlanPoint, PlanRule, Protocol, Region, Service};
+
+use super::classes::{Class, classes};
+use super::floor::{floor, quiet};
+use super::{LOG_GROUP, TABLE, TARGET};
+use crate::target::{Artifact, Problem, Refusal, Side};
+
+/// Longest id that fits a log prefix (127 bytes) with all that stands around it.
+const MAX_ID_LENGTH: usize = 100;
+
+pub(super) fn render(plan: &Plan) -> Result<Vec<Artifact>, Vec<Refusal>> {
+    let refusals: Vec<Refusal> = plan.points.iter().flat_map(refusals).collect();
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let mut used = BTreeSet::new();
+    let artifact = |point: &PlanPoint| Artifact {
+        target: TARGET.name,
+        workload: point.workload.clone(),
+        file_name: format!("{}.nft", unique(&mut used, file_stem(&point.workload.0))),
+        text: Document::new(point).text(),
+    };
+    Ok(plan.points.iter().map(artifact).collect())
+}
+
+fn refusals(point: &PlanPoint) -> Vec<Refusal> {
+    let refusal = |rule: Option<&PlanRule>, problem| Refusal {
+        target: TARGET.name,
+        workload: point.workload.clone(),
+        rule: rule.map(|rule| rule.id.clone()),
+        location: rule.map(|rule| rule.location.to_string()),
+        problem,
+    };
+    let mut list = Vec::new();
+    if point.addresses.is_empty() {
+        list.push(refusal(None, Problem::NoAddress));
+    }
+    for rule in point.ingress.iter().chain(&point.egress) {
+        if !is_printable(&rule.id) {
+            list.push(refusal(Some(rule), Problem::UnprintableId { max: MAX_ID_LENGTH }));
+        }
+        if let Some(protocol) = partial_protocol(rule) {
+            list.push(refusal(Some(rule), Problem::PartialProtocol { protocol }));
+        }
+    }
+    list
+}
+
+fn is_printable(id: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/' | '+' | '@');
+    // `default` is how denials that no rule asked for are told.
+    !id.is_empty() && id.len() <= MAX_ID_LENGTH && id.chars().all(legal) && id != "default"
+}
+
+fn partial_protocol(rule: &PlanRule) -> Option<u8> {
+    let partial = |(first, last, selectors): &(u8, u8, model::IntervalSet<u16>)| {
+        if *selectors == model::IntervalSet::full() {
+            return None;
+        }
+        (*first..=*last).find(|&number| !Protocol(number).has_ports() && !Protocol(number).is_icmp())
+    };
+    rule.services.runs().iter().find_map(partial)
+}
+
+/// A word that serves as a file name.
+fn file_stem(text: &str) -> String {
+    let legal = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' };
+    text.chars().map(legal).collect()
+}
+
+fn unique(used: &mut BTreeSet<String>, name: String) -> String {
+    let mut candidate = name.clone();
+    let mut number = 2;
+    while !used.insert(candidate.clone()) {
+        candidate = format!("{name}-{number}");
+        number += 1;
+    }
+    candidate
+}
+
+/// What a mode does with what a rule or the default denies.
+pub(super) struct Denial {
+    /// The verdict's word.
+    pub verdict: &'static str,
+    /// What stands before the id in comments and log prefixes.
+    pub kind: &'static str,
+    /// Whether it goes to the log.
+    pub logged: bool,
+}
+
+pub(super) fn denial(mode: Mode, by_guardrail: bool) -> Denial {
+    let drops = mode == Mode::Enforce || (mode == Mode::Selective && by_guardrail);
+    let (verdict, kind) = if drops { ("drop", "deny") } else { ("accept", "would-deny") };
+    Denial { verdict, kind, logged: mode != Mode::Observe }
+}
+
+/// The family's keyword and the part of a set of addresses that belongs to it.
+fn families(addresses: &IpSet) -> [(&'static str, IpSet); 2] {
+    [("ip", addresses.intersect(&IpSet::all_v4())), ("ip6", addresses.intersect(&IpSet::all_v6()))]
+}
+
+fn whole_family(keyword: &str) -> IpSet {
+    if keyword == "ip" { IpSet::all_v4() } else { IpSet::all_v6() }
+}
+
+struct Document<'a> {
+    point: &'a PlanPoint,
+    /// Named sets by content; the value is the name.
+    sets: BTreeMap<IpSet, String>,
+    names: BTreeSet<String>,
+    text: String,
+}
+
+impl<'a> Document<'a> {
+    fn new(point: &'a PlanPoint) -> Self {
+        Self { point, sets: BTreeMap::new(), names: BTreeSet::new(), text: String::new() }
+    }
+
+    fn text(mut self) -> String {
+        let point = self.point;
+        let mut body = Body::default();
+        for side in Side::BOTH {
+            for (keyword, own) in families(&own_addresses(point, side)) {
+                self.name_set("own", keyword, &own);
+            }
+        }
+        for rule in point.ingress.iter().chain(&point.egress) {
+            for (keyword, own) in families(&rule.own) {
+                self.name_set(&format!("own_{}", escaped(&rule.id)), keyword, &own);
+            }
+            for (keyword, peers) in families(&rule.peers) {
+                self.name_set(&format!("peers_{}", escaped(&rule.id)), keyword, &peers);
+            }
+        }
+        for side in Side::BOTH {
+            self.side(side, &mut body);
+        }
+        self.header();
+        self.set_definitions();
+        self.text.push_str(&body.chains);
+        self.text.push_str(&body.maps);
+        self.text.push_str(&body.hooks);
+        self.text.push_str("}\n");
+        self.text
+    }
+
+    fn header(&mut self) {
+        let name = self.point.workload.0.escape_default();
+        let _ = write!(
+            self.text,
+            "#!/usr/sbin/nft -f\n# workload {name}\n\ntable inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n"
+        );
+    }
+
+    /// Gives a set a name when one prefix or range is not enough to write it; equal sets share the first one's name.
+    fn name_set(&mut self, stem: &str, keyword: &str, addresses: &IpSet) {
+        let single = addresses.runs().len() <= 1 || *addresses == whole_family(keyword);
+        if single || self.sets.contains_key(addresses) {
+            return;
+        }
+        let family = if keyword == "ip" { 4 } else { 6 };
+        let name = unique(&mut self.names, format!("{stem}_{family}"));
+        self.sets.insert(addresses.clone(), name);
+    }
+
+    fn set_definitions(&mut self) {
+        let mut sets: Vec<(&String, &IpSet)> = self.sets.iter().map(|(set, name)| (name, set)).collect();
+        sets.sort();
+        for (name, set) in sets {
+            let kind = if set.is_subset(&IpSet::all_v4()) { "ipv4_addr" } else { "ipv6_addr" };
+            let elements = set.runs().iter().map(|&run| address_run(run));
+            let _ = writeln!(self.text, "\tset {name} {{\n\t\ttype {kind}\n\t\tflags interval");
+            write_elements(&mut self.text, elements);
+        }
+    }
+
+    /// `ip saddr @peers` and the like; empty when every address of the family matches anyway, `None` when none does.
+    fn address_match(&self, keyword: &str, field: &str, is_not: bool, addresses: &IpSet) -> Option<String> {
+        let whole = *addresses == whole_family(keyword);
+        let number = if keyword == "ip" { "ipv4" } else { "ipv6" };
+        match (is_not, whole, addresses.is_empty()) {
+            (false, true, _) | (true, _, true) => return Some(format!("meta nfproto {number}")),
+            (false, _, true) | (true, true, _) => return None,
+            _ => {}
+        }
+        let operand = match self.sets.get(addresses) {
+            Some(name) => format!("@{name}"),
+            None => address_run(*addresses.runs().first()?),
+        };
+        let operator = if is_not { "!= " } else { "" };
+        Some(format!("{keyword} {field} {operator}{operand}"))
+    }
+
+    fn side(&self, side: Side, body: &mut Body) {
+        let rules = rules_of(self.point, side);
+        self.default_chain(side, body);
+        self.deny_chains(side, rules, body);
+        let classes = classes(rules);
+        for class in &classes {
+            let mut lines = self.rule_lines(side, rules, &class.rules, Some(&class.services));
+            lines.push(format!("goto {side}_default"));
+            body.chain(&class_chain(side, class), lines);
+        }
+        let maps = Maps::of(side, &classes);
+        maps.define(side, body);
+        let mut lines = Vec::new();
+        let (hook, own) = match side {
+            Side::Ingress => ("input", "daddr"),
+            Side::Egress => ("output", "saddr"),
+        };
+        lines.push(format!("type filter hook {hook} priority filter; policy accept;"));
+        lines.push(format!("counter comment \"mode:{}\"", mode_name(self.point.mode)));
+        for rule in floor(side) {
+            lines.push(format!("{} comment \"floor:{}\"", rule.statement(self.point.mode), rule.name));
+        }
+        for (keyword, addresses) in families(&own_addresses(self.point, side)) {
+            if let Some(elsewhere) = self.address_match(keyword, own, true, &addresses) {
+                lines.push(format!("{elsewhere} goto {side}_default"));
+            }
+        }
+        lines.extend(maps.lookups(side));
+        let full: Vec<usize> = (0..rules.len()).filter(|&i| rules[i].services.is_full()).collect();
+        lines.extend(self.rule_lines(side, rules, &full, None));
+        lines.push(format!("goto {side}_default"));
+        write_block(&mut body.hooks, &format!("chain {hook}"), lines);
+    }
+
+    fn default_chain(&self, side: Side, body: &mut Body) {
+        let denial = denial(self.point.mode, false);
+        let comment = |id: &str| format!("counter {} comment \"{}:{id}\"", denial.verdict, denial.kind);
+        let mut lines: Vec<String> =
+            quiet(side).iter().map(|matches| format!("{matches} {}", comment("default"))).collect();
+        lines.extend(log_line(&denial, "default", side));
+        lines.push(comment("default"));
+        body.chain(&format!("{side}_default"), lines);
+    }
+
+    /// One chain for each guardrail deny, so that its log line, its counter and its verdict stand once.
+    fn deny_chains(&self, side: Side, rules: &[PlanRule], body: &mut Body) {
+        let denial = denial(self.point.mode, true);
+        let ids: BTreeSet<&str> =
+            rules.iter().filter(|r| r.action == Action::GuardrailDeny).map(|r| r.id.as_str()).collect();
+        for id in ids {
+            let mut lines: Vec<String> = log_line(&denial, id, side).into_iter().collect();
+            lines.push(format!("counter {} comment \"{}:{id}\"", denial.verdict, denial.kind));
+            body.chain(&deny_chain(side, id), lines);
+        }
+    }
+
+    /// The conditions of a rule for one family; `None` when no packet of it fulfils them.
+    fn rule_matches(&self, side: Side, rule: &PlanRule, family: usize) -> Option<String> {
+        let (own_field, peer_field) = match side {
+            Side::Ingress => ("daddr", "saddr"),
+            Side::Egress => ("saddr", "daddr"),
+        };
+        let (keyword, own) = &families(&rule.own)[family];
+        let (_, peers) = &families(&rule.peers)[family];
+        let (_, whole) = &families(&own_addresses(self.point, side))[family];
+        let peers = self.address_match(keyword, peer_field, false, peers)?;
+        if own == whole {
+            return (!own.is_empty()).then_some(peers);
+        }
+        let own = self.address_match(keyword, own_field, false, own)?;
+        Some(format!("{own} {peers}"))
+    }
+
+    /// The lines of some of the rules, in order of precedence.
+    fn rule_lines(
+        &self,
+        side: Side,
+        rules: &[PlanRule],
+        which: &[usize],
+        services: Option<&[Service]>,
+    ) -> Vec<String> {
+        let only = |number| services.is_some_and(|list| list.iter().all(|s| s.protocol == number));
+        let mut lines = Vec::new();
+        for action in [Action::GuardrailAllow, Action::GuardrailDeny, Action::Allow] {
+            for rule in which.iter().map(|&index| &rules[index]).filter(|rule| rule.action == action) {
+                for (family, foreign) in [(0, Protocol::ICMPV6), (1, Protocol::ICMP)] {
+                    if only(foreign) {
+                        continue;
+                    }
+                    if let Some(matches) = self.rule_matches(side, rule, family) {
+                        lines.push(format!("{matches} {}", rule_verdict(side, rule)));
+                    }
+                }
+            }
+        }
+        lines
+    }
+}
+
+fn rules_of(point: &PlanPoint, side: Side) -> &[PlanRule] {
+    if side == Side::Ingress { &point.ingress } else { &point.egress }
+}
+
+/// The addresses that one side's rules are about: the workload's.
+fn own_addresses(point: &PlanPoint, side: Side) -> IpSet {
+    let rules = rules_of(point, side).iter().filter(|rule| !rule.own.is_subset(&point.addresses));
+    rules.fold(point.addresses.clone(), |all, rule| all.union(&rule.own))
+}
+
+fn rule_verdict(side: Side, rule: &PlanRule) -> String {
+    let id = &rule.id;
+    match rule.action {
+        Action::GuardrailAllow => format!("counter accept comment \"guardrail-allow:{id}\""),
+        Action::Allow => format!("counter accept comment \"allow:{id}\""),
+        Action::GuardrailDeny => format!("goto {} comment \"guardrail-deny:{id}\"", deny_chain(side, id)),
+    }
+}
+
+/// The limit stands on the log line alone: a flood cannot fill the log, and the counter still sees every packet.
+fn log_line(denial: &Denial, id: &str, side: Side) -> Option<String> {
+    let kind = denial.kind;
+    let line = format!(
+        "limit rate 10/second burst 50 packets log prefix \"ringfence:{kind}:{id}:{side} \" group {LOG_GROUP}"
+    );
+    denial.logged.then_some(line)
+}
+
+pub(super) fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Observe => "observe",
+        Mode::Test => "test",
+        Mode::Selective => "selective",
+        Mode::Enforce => "enforce",
+    }
+}
+
+fn deny_chain(side: Side, id: &str) -> String {
+    format!("{side}_deny_{}", escaped(id))
+}
+
+/// An id as a part of a name. Names have no `:+@`, so these become `/c /p /a` and `/` doubles: no two ids meet.
+fn escaped(id: &str) -> String {
+    id.replace('/', "//").replace(':', "/c").replace('+', "/p").replace('@', "/a")
+}
+
+fn class_chain(side: Side, class: &Class) -> String {
+    let first = class.services.first().map(ToString::to_string).unwrap_or_default();
+    format!("{side}_{}", first.replace('/', "_"))
+}
+
+fn address_run((low, high): (model::Ip, model::Ip)) -> String {
+    match IpSet::range(low, high).to_prefixes().as_slice() {
+        [one] if low == high => one.first().to_string(),
+        [one] => one.to_string(),
+        _ => format!("{low}-{high}"),
+    }
+}
+
+fn number_run(low: u16, high: u16) -> String {
+    if low == high { low.to_string() } else { format!("{low}-{high}") }
+}
+
+/// The verdict maps of one side: key to class.
+#[derive(Default)]
+struct Maps {
+    ports: Vec<String>,
+    icmp: Vec<String>,
+    icmpv6: Vec<String>,
+    protocols: Vec<String>,
+}
+
+impl Maps {
+    fn of(side: Side, classes: &[Class]) -> Self {
+        let mut keyed: Vec<(Service, String)> = classes
+            .iter()
+            .flat_map(|class| class.services.iter().map(|s| (*s, class_chain(side, class))))
+            .collect();
+        keyed.sort();
+        let mut maps = Self::default();
+        for (service, chain) in keyed {
+            let Service { protocol, low, high } = service;
+            if protocol.has_ports() {
+                maps.ports.push(format!("{} . {} : goto {chain}", key_name(protocol), number_run(low, high)));
+            } else if protocol.is_icmp() {
+                let map = if protocol == Protocol::ICMP { &mut maps.icmp } else { &mut maps.icmpv6 };
+                map.extend(
+                    icmp_rectangles(low, high).map(|(kind, code)| format!("{kind} . {code} : goto {chain}")),
+                );
+            } else {
+                maps.protocols.push(format!("{} : goto {chain}", key_name(protocol)));
+            }
+        }
+        maps
+    }
+
+    fn rows(&self, side: Side) -> [(String, &'static str, &'static str, &[String]); 4] {
+        [
+            (
+                format!("{side}_ports"),
+                "inet_proto . inet_service",
+                "meta l4proto . th dport",
+                self.ports.as_slice(),
+            ),
+            (format!("{side}_icmp"), "icmp_type . icmp_code", "icmp type . icmp code", &self.icmp),
+            (
+                format!("{side}_icmpv6"),
+                "icmpv6_type . icmpv6_code",
+                "icmpv6 type . icmpv6 code",
+                &self.icmpv6,
+            ),
+            (format!("{side}_protocols"), "inet_proto", "meta l4proto", &self.protocols),
+        ]
+    }
+
+    fn define(&self, side: Side, body: &mut Body) {
+        for (name, key, _, elements) in self.rows(side) {
+            if !elements.is_empty() {
+                let _ = writeln!(body.maps, "\tmap {name} {{\n\t\ttype {key} : verdict\n\t\tflags interval");
+                write_elements(&mut body.maps, elements.iter().cloned());
+            }
+        }
+    }
+
+    fn lookups(&self, side: Side) -> Vec<String> {
+        let used = self.rows(side).into_iter().filter(|(.., elements)| !elements.is_empty());
+        used.map(|(name, _, key, _)| format!("{key} vmap @{name}")).collect()
+    }
+}
+
+/// `type * 256 + code` runs as rectangles of types and codes.
+fn icmp_rectangles(low: u16, high: u16) -> impl Iterator<Item = (String, String)> {
+    let ((first, code), (last, end)) = ((low >> 8, low & 255), (high >> 8, high & 255));
+    let mut parts = Vec::new();
+    if first == last {
+        parts.push((first, first, code, end));
+    } else {
+        let (mut from, mut to) = (first, last);
+        if code > 0 {
+            parts.push((first, first, code, 255));
+            from += 1;
+        }
+        if end < 255 {
+            to -= 1;
+        }
+        if from <= to {
+            parts.push((from, to, 0, 255));
+        }
+        if end < 255 {
+            parts.push((last, last, 0, end));
+        }
+    }
+    parts.into_iter().map(|(from, to, code, end)| (number_run(from, to), number_run(code, end)))
+}
+
+fn key_name(protocol: Protocol) -> String {
+    match protocol {
+        Protocol::TCP => "tcp".into(),
+        Protocol::UDP => "udp".into(),
+        Protocol(number) => number.to_string(),
+    }
+}
+
+/// The parts of the table in the order of the file: what a map or a hook names stands above it.
+#[derive(Default)]
+struct Body {
+    chains: String,
+    maps: String,
+    hooks: String,
+}
+
+impl Body {
+    fn chain(&mut self, name: &str, lines: Vec<String>) {
+        write_block(&mut self.chains, &format!("chain {name}"), lines);
+    }
+}
+
+fn write_block(text: &mut String, head: &str, lines: Vec<String>) {
+    let _ = writeln!(text, "\t{head} {{");
+    for line in lines {
+        let _ = writeln!(text, "\t\t{line}");
+    }
+    text.push_str("\t}\n\n");
+}
+
+/// One element a line: a changed element is one changed line.
+fn write_elements(text: &mut String, elements: impl Iterator<Item = String>) {
+    text.push_str("\t\telements = {\n");
+    for element in elements {
+        let _ = writeln!(text, "\t\t\t{element},");
+    }
+    text.push_str("\t\t}\n\t}\n\n");
+}
