@@ -1,0 +1,169 @@
+//! What a proposal says beside the policy itself.
+
+use model::{Micros, Service};
+use policy::PolicySet;
+use serde::Serialize;
+
+/// Version of the JSON form of [`Proposal`].
+pub const FORMAT_VERSION: u32 = 1;
+
+/// A policy learnt from traffic, with what it rests on and what it leaves out.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Proposal {
+    /// See [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// The documents: those of people untouched, then those proposed. Not part of the JSON form: it is text files.
+    #[serde(skip)]
+    pub policy: PolicySet,
+    /// The proposed rules with their evidence, sorted by id.
+    pub rules: Vec<RuleCard>,
+    /// What each width would cost and give, narrowest first.
+    pub frontier: Vec<FrontierPoint>,
+    /// Traffic that was seen and is not allowed, most suspicious first.
+    pub quarantined: Vec<Quarantined>,
+    /// Name of the width that the rules have.
+    pub chosen: String,
+    /// How the choice was made and who is governed, in sentences.
+    pub explanation: Vec<String>,
+}
+
+/// A proposed rule and what speaks for it.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct RuleCard {
+    /// The rule's id in the policy.
+    pub id: String,
+    /// File of the policy that holds it.
+    pub file: String,
+    /// Whether it stands in a guardrail.
+    pub guardrail: bool,
+    /// Who asks, as written in the policy.
+    pub from: Vec<String>,
+    /// Who is asked, as written in the policy.
+    pub to: Vec<String>,
+    /// For what.
+    pub services: Vec<Service>,
+    /// The sentence of the policy.
+    pub why: String,
+    /// See [`RuleEvidence`].
+    pub evidence: RuleEvidence,
+    /// The busiest conversations behind it, at most three.
+    pub samples: Vec<Sample>,
+}
+
+/// Counts behind a rule.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct RuleEvidence {
+    /// Connections.
+    pub flows: u64,
+    /// Bytes both ways.
+    pub bytes: u64,
+    /// Hours with traffic: those of its busiest edge.
+    pub hours: u32,
+    /// Days with traffic: calendar days from first to last, at most `hours`.
+    pub days: u32,
+    /// First packet, microseconds since the epoch.
+    pub first: Micros,
+    /// Last packet, microseconds since the epoch.
+    pub last: Micros,
+    /// Distinct clients seen.
+    pub clients: u64,
+    /// How many clients the rule lets ask.
+    pub clients_allowed: u64,
+    /// Distinct servers seen.
+    pub servers: u64,
+    /// How many servers the rule lets them ask.
+    pub servers_allowed: u64,
+    /// 0 to 1: mean confidence in the direction, weighted by connections, times `n / (n + 1)` for `n` connections.
+    pub confidence: f64,
+    /// Why a rare conversation was believed; absent where it was not rare.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rare: Option<String>,
+}
+
+/// One edge behind a rule.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Sample {
+    /// Who asked.
+    pub client: String,
+    /// Who was asked.
+    pub server: String,
+    /// For what.
+    pub service: Service,
+    /// Connections.
+    pub flows: u64,
+    /// Bytes both ways.
+    pub bytes: u64,
+    /// First packet, microseconds since the epoch.
+    pub first: Micros,
+    /// Last packet, microseconds since the epoch.
+    pub last: Micros,
+}
+
+/// One width that was tried.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct FrontierPoint {
+    /// Name of the width.
+    pub width: String,
+    /// How many rules.
+    pub rules: usize,
+    /// How many names stand in their `from` and `to` together: what a person has to read.
+    pub terms: usize,
+    /// Allowed (host, host, service) triples for each one seen. At least 1; 1 is exact.
+    pub over_permission: f64,
+    /// Share of the sample's connections that the rules allow. Noise is not counted.
+    pub coverage_in_sample: f64,
+    /// Share of the taught triples that would still be allowed had each been the one that was not seen.
+    pub coverage_left_out: f64,
+    /// Description length in bits: the rules, and what they allow beyond what was seen.
+    pub bits: f64,
+}
+
+/// Why traffic that was seen is not allowed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QuarantineReason {
+    /// The client's environment has its own server for this, and only few of it ask the other environment's.
+    CrossEnvironment,
+    /// Seen once or so, and nothing else vouches for it.
+    OneOff,
+    /// A guardrail of people denies it.
+    Conflict,
+    /// Client and server may be swapped.
+    UncertainDirection,
+    /// The client scans.
+    Scan,
+    /// An enforcing source refused it.
+    Denied,
+    /// Nobody was seen to answer.
+    Unanswered,
+    /// Broadcast, multicast, link-local, or an ICMP error that travels with the conversation it is about.
+    Special,
+}
+
+/// Traffic that was seen, is not allowed, and should be looked at.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Quarantined {
+    /// `client -> server tcp/443`, or a summary of many edges of one client.
+    pub edge: String,
+    /// Who asked.
+    pub client: String,
+    /// Who was asked; `37 hosts` in a summary.
+    pub server: String,
+    /// For what; absent in a summary of several services.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
+    /// See [`QuarantineReason`].
+    pub reason: QuarantineReason,
+    /// The reason in words and numbers.
+    pub detail: String,
+    /// How many edges this stands for.
+    pub edges: u32,
+    /// Connections.
+    pub flows: u64,
+    /// Bytes both ways.
+    pub bytes: u64,
+    /// First packet, microseconds since the epoch.
+    pub first: Micros,
+    /// Last packet, microseconds since the epoch.
+    pub last: Micros,
+}
