@@ -1,0 +1,95 @@
+//! Why an input could not be read to its end.
+
+use std::io;
+
+/// Why an input could not be read to its end. Flows decoded before the damage were already handed out.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// The operating system refused.
+    #[error("cannot {action} `{file}`: {source}")]
+    Io {
+        /// What was tried: `read`, `open`, `listen on`.
+        action: &'static str,
+        /// The input's label.
+        file: String,
+        /// The operating system's word.
+        source: io::Error,
+    },
+    /// There is nothing in it.
+    #[error("`{file}` is empty; expected {expected}")]
+    Empty {
+        /// The input's label.
+        file: String,
+        /// What would have been read.
+        expected: &'static str,
+    },
+    /// No source knows the format by its name.
+    #[error("no flow format is called `{name}`; the formats are {known}, or `auto`")]
+    UnknownFormat {
+        /// What was asked for.
+        name: String,
+        /// The names of the table, listed.
+        known: String,
+    },
+    /// No source recognises the content.
+    #[error("`{file}` is in no known flow format: {hint}")]
+    Unrecognised {
+        /// The input's label.
+        file: String,
+        /// What it looks like, and what to do.
+        hint: String,
+    },
+    /// The input ends within a record. What came before was kept.
+    #[error(
+        "`{file}` is cut off at byte {offset}: {what} needs {expected} bytes and {got} are left; \
+         the {flows} flows before it were kept"
+    )]
+    Truncated {
+        /// The input's label.
+        file: String,
+        /// Where the unfinished record begins, in bytes from the start of the input.
+        offset: u64,
+        /// What was being read.
+        what: &'static str,
+        /// How many bytes it needs.
+        expected: u64,
+        /// How many bytes there are.
+        got: u64,
+        /// Flows handed out before.
+        flows: u64,
+    },
+    /// The input stops making sense. What came before was kept.
+    #[error("`{file}` is damaged at byte {offset}: {reason}; the {flows} flows before it were kept")]
+    Damaged {
+        /// The input's label.
+        file: String,
+        /// Where, in bytes from the start of the input.
+        offset: u64,
+        /// What was found and what was expected.
+        reason: String,
+        /// Flows handed out before.
+        flows: u64,
+    },
+    /// A capture that holds no exporter's datagrams.
+    #[error(
+        "no NetFlow or IPFIX datagrams in {packets} packets of `{file}`; is this a capture of raw traffic? \
+         Expected a capture of what an exporter sends to its collector; make flows of raw traffic first, \
+         for example with `softflowd -r {file} -n COLLECTOR:2055`"
+    )]
+    NoDatagrams {
+        /// The input's label.
+        file: String,
+        /// Packets looked at.
+        packets: u64,
+    },
+    /// A text file without a usable header.
+    #[error("`{file}`, line {line}: {reason}")]
+    Header {
+        /// The input's label.
+        file: String,
+        /// Line number, from 1.
+        line: u64,
+        /// What was found, what was expected, what to do.
+        reason: String,
+    },
+}

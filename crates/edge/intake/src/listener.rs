@@ -1,0 +1,153 @@
+//! Exporters' datagrams from the network.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use model::{FlowBatch, Micros};
+
+use crate::error::IntakeError;
+use crate::ledger::{Ledger, OnReject, Reject, Summary};
+use crate::source::BATCH_ROWS;
+use crate::sources::netflow::{Decoder, Limits, SOURCE, Sender};
+
+/// The largest UDP payload.
+const DATAGRAM_MAX: usize = 65_535;
+
+/// How long a receive waits before it looks at the stop flag and at the flush interval.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How a [`UdpListener`] behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerOptions {
+    /// Bounds on what is remembered of exporters.
+    pub limits: Limits,
+    /// A batch goes out when it is full or this old.
+    pub flush_interval: Duration,
+}
+
+impl Default for ListenerOptions {
+    fn default() -> Self {
+        Self { limits: Limits::default(), flush_interval: Duration::from_secs(1) }
+    }
+}
+
+/// Receives NetFlow v5, v9 and IPFIX over UDP.
+///
+/// Memory is bounded by one batch and the decoder's [`Limits`]; what the process is too slow for is dropped by the
+/// kernel and shows as gaps in [`Summary::sequences`].
+pub struct UdpListener {
+    socket: UdpSocket,
+    address: SocketAddr,
+    decoder: Decoder,
+    ledger: Ledger,
+    options: ListenerOptions,
+    buffer: Vec<u8>,
+}
+
+impl UdpListener {
+    /// Listens on an address such as `0.0.0.0:2055`; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub fn bind(address: SocketAddr, options: ListenerOptions) -> Result<Self, IntakeError> {
+        let io = |source| IntakeError::Io { action: "listen on", file: address.to_string(), source };
+        let socket = UdpSocket::bind(address).map_err(io)?;
+        socket.set_read_timeout(Some(PATIENCE)).map_err(io)?;
+        let bound = socket.local_addr().map_err(io)?;
+        let label = format!("udp {bound}");
+        Ok(Self {
+            socket,
+            address: bound,
+            decoder: Decoder::new(options.limits),
+            ledger: Ledger::new(label.into(), None),
+            options,
+            buffer: vec![0; DATAGRAM_MAX],
+        })
+    }
+
+    /// Calls `hear` with every rejected datagram or record.
+    #[must_use]
+    pub fn on_reject(mut self, hear: impl FnMut(&Reject) + Send + 'static) -> Self {
+        let hear: OnReject = Box::new(hear);
+        self.ledger = Ledger::new(self.ledger.file, Some(hear));
+        self
+    }
+
+    /// Where it listens: the address asked for, with the port that was taken.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What was received and lost so far.
+    pub fn summary(&self) -> &Summary {
+        &self.ledger.summary
+    }
+
+    /// Receives until `stop` is set, and hands out each batch when it is full or old; `give` may take the rows out and
+    /// need not empty the batch. Returns at most a tenth of a second after `stop`, when everything received was given.
+    ///
+    /// # Errors
+    /// When the socket fails, or with the first error of `give`.
+    pub fn run<E: From<IntakeError>>(
+        &mut self,
+        stop: &AtomicBool,
+        mut give: impl FnMut(&mut FlowBatch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut batch = FlowBatch::new(SOURCE.name);
+        let mut since = Instant::now();
+        loop {
+            let stopping = stop.load(Ordering::Relaxed);
+            let quiet = !self.receive(&mut batch)?;
+            let old = since.elapsed() >= self.options.flush_interval;
+            if !batch.is_empty() && (batch.len() >= BATCH_ROWS || old || stopping && quiet) {
+                give(&mut batch)?;
+                batch.clear();
+            }
+            if batch.is_empty() {
+                since = Instant::now();
+            }
+            // What had arrived before the stop is still taken, unless it never ends.
+            if stopping && (quiet || old) {
+                self.decoder.give_up_waiting(&mut self.ledger);
+                return Ok(());
+            }
+        }
+    }
+
+    /// One datagram into the batch; `false` when none came in time.
+    fn receive(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError> {
+        let (length, from) = match self.socket.recv_from(&mut self.buffer) {
+            Ok(received) => received,
+            // Interrupted, timed out, or an earlier ICMP error that has nothing to do with receiving.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock
+                        | io::ErrorKind::TimedOut
+                        | io::ErrorKind::Interrupted
+                        | io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                return Ok(false);
+            }
+            Err(source) => {
+                return Err(IntakeError::Io { action: "receive on", file: self.address.to_string(), source });
+            }
+        };
+        let offset = self.ledger.summary.bytes_read;
+        self.ledger.summary.packets += 1;
+        self.ledger.summary.bytes_read += length as u64;
+        // An IPv4 exporter on a dual-stack socket comes as ::ffff:a.b.c.d, which is how addresses are stored anyway.
+        let sender = Sender { ip: from.ip().into(), port: from.port() };
+        let bytes = &self.buffer[..length];
+        self.decoder.packet(sender, now(), bytes, offset, batch, &mut self.ledger);
+        Ok(true)
+    }
+}
+
+fn now() -> Micros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

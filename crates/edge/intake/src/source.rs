@@ -1,0 +1,151 @@
+//! The table of flow formats, and the reader that each of them gives.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use model::FlowBatch;
+
+use crate::error::IntakeError;
+use crate::ledger::{Ledger, OnReject, Reject, Summary};
+use crate::sources::{aws_vpc, netflow, zeek};
+
+/// About how many rows a reader appends before it returns: small enough for the columns to stay in the processor's
+/// cache, large enough that the cost of a call disappears.
+pub const BATCH_ROWS: usize = 4_096;
+
+/// How many bytes at the start of an input a source may look at to recognise itself.
+const HEAD_BYTES: usize = 4_096;
+
+/// Every flow format. Help, documentation and the conformance tests are driven by this table.
+pub static SOURCES: &[&Source] = &[&netflow::SOURCE, &aws_vpc::SOURCE, &zeek::SOURCE];
+
+/// A flow format.
+pub struct Source {
+    /// What `ringfence import` calls it.
+    pub name: &'static str,
+    /// Other names that are accepted.
+    pub aliases: &'static [&'static str],
+    /// One line for a list.
+    pub title: &'static str,
+    /// What is read and how, for the reference.
+    pub description: &'static str,
+    /// Whether an input that starts with these bytes (up to 4,096 of them) is in this format. Looks at content alone.
+    pub detect: fn(head: &[u8]) -> bool,
+    /// Starts reading. Reads no more than it must; content errors come from [`FlowReader::read`].
+    pub open: fn(Input) -> Result<Box<dyn FlowReader>, IntakeError>,
+}
+
+/// An input being read.
+pub trait FlowReader: Send {
+    /// The name of the format: what [`FlowBatch::source`] is to be.
+    fn source(&self) -> &'static str;
+
+    /// Appends about [`BATCH_ROWS`] flows to the batch. `false` at the end of the input, when nothing was appended.
+    ///
+    /// # Errors
+    /// When the input is damaged or cannot be read on. All flows before the damage were handed out by earlier calls;
+    /// later calls return `false`.
+    fn read(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError>;
+
+    /// What was read and lost so far.
+    fn summary(&self) -> &Summary;
+}
+
+/// Bytes to be read as flows.
+pub struct Input {
+    /// What errors and rejects call it: a path, a URL, `stdin`.
+    pub label: Arc<str>,
+    reader: Box<dyn Read + Send>,
+    on_reject: Option<OnReject>,
+}
+
+impl Input {
+    /// An input from anything that reads. Buffering is done by the sources.
+    pub fn new(label: &str, reader: impl Read + Send + 'static) -> Self {
+        Self { label: label.into(), reader: Box::new(reader), on_reject: None }
+    }
+
+    /// A file.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn file(path: &std::path::Path) -> Result<Self, IntakeError> {
+        let label = path.display().to_string();
+        match std::fs::File::open(path) {
+            Ok(file) => Ok(Self::new(&label, file)),
+            Err(source) => Err(IntakeError::Io { action: "open", file: label, source }),
+        }
+    }
+
+    /// Calls `hear` with every rejected record, also beyond those that [`Summary::rejects`] keeps.
+    #[must_use]
+    pub fn on_reject(mut self, hear: impl FnMut(&Reject) + Send + 'static) -> Self {
+        self.on_reject = Some(Box::new(hear));
+        self
+    }
+
+    /// The bytes, and the ledger to keep while reading them.
+    pub(crate) fn into_parts(self) -> (Box<dyn Read + Send>, Ledger) {
+        (self.reader, Ledger::new(self.label, self.on_reject))
+    }
+
+    /// Reads the first bytes without consuming them.
+    fn peek(&mut self) -> Result<Vec<u8>, IntakeError> {
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        let empty: Box<dyn Read + Send> = Box::new(io::empty());
+        let mut reader = std::mem::replace(&mut self.reader, empty);
+        let outcome = reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head);
+        self.reader = Box::new(io::Cursor::new(head.clone()).chain(reader));
+        match outcome {
+            Ok(_) => Ok(head),
+            Err(source) => Err(IntakeError::Io { action: "read", file: self.label.to_string(), source }),
+        }
+    }
+}
+
+/// The source of a name or alias.
+pub fn find(name: &str) -> Option<&'static Source> {
+    SOURCES.iter().copied().find(|source| source.name == name || source.aliases.contains(&name))
+}
+
+/// The source that recognises an input by its first bytes (4,096 are enough). Names are never looked at.
+pub fn detect(head: &[u8]) -> Option<&'static Source> {
+    SOURCES.iter().copied().find(|source| (source.detect)(head))
+}
+
+/// Starts reading an input in a named format, or by its content when the format is `auto`.
+///
+/// # Errors
+/// When no format has the name, or `auto` recognises nothing, or the input cannot be read or is empty.
+pub fn open(format: &str, mut input: Input) -> Result<Box<dyn FlowReader>, IntakeError> {
+    if format != "auto" {
+        let source = find(format).ok_or_else(|| IntakeError::UnknownFormat {
+            name: format.to_owned(),
+            known: SOURCES.iter().map(|s| format!("`{}`", s.name)).collect::<Vec<_>>().join(", "),
+        })?;
+        return (source.open)(input);
+    }
+    let head = input.peek()?;
+    if head.is_empty() {
+        return Err(IntakeError::Empty { file: input.label.to_string(), expected: "flows" });
+    }
+    match detect(&head) {
+        Some(source) => (source.open)(input),
+        None => Err(IntakeError::Unrecognised { file: input.label.to_string(), hint: hint(&head) }),
+    }
+}
+
+fn hint(head: &[u8]) -> String {
+    let known: Vec<_> = SOURCES.iter().map(|source| source.title).collect();
+    let looks = match head {
+        [0x1f, 0x8b, ..] => "it is compressed with gzip; unpack it first".to_owned(),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "it is compressed with zstd; unpack it first".to_owned(),
+        [b'P', b'A', b'R', b'1', ..] => "it is a Parquet file".to_owned(),
+        _ => {
+            let shown: String =
+                head.iter().take(24).map(|b| char::from(*b)).map(|c| if c.is_ascii_graphic() { c } else { '.' }).collect();
+            format!("it starts with `{shown}`")
+        }
+    };
+    format!("{looks}; expected {}; name the format instead of `auto` if it is one of them", known.join("; or "))
+}

@@ -1,0 +1,5 @@
+//! One file or folder for each flow format; the table of them is [`crate::SOURCES`].
+
+pub(crate) mod aws_vpc;
+pub(crate) mod netflow;
+pub(crate) mod zeek;

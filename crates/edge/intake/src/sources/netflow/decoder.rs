@@ -1,0 +1,634 @@
+//! Datagrams of NetFlow v5, v9 and IPFIX into flows; what exporters said before is remembered within bounds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use model::{Exporter, FlowBatch, Micros};
+use netset::Ip;
+
+use super::columns::{self, Scratch, Times};
+use super::finish;
+use super::pending::{Pending, Waiting};
+use super::sampling::{Announced, Refused, Samplers};
+use super::template::{Field, Kind, Layout, Parsed, Template, parse_set};
+use super::v5;
+use crate::ledger::{Ledger, Place};
+
+/// Who sent a datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Sender {
+    /// Its address; `::` when the datagrams come from a file without addresses.
+    pub ip: Ip,
+    /// Its UDP source port.
+    pub port: u16,
+}
+
+/// Bounds on what is remembered. Reaching one is counted in the summary, never fatal.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Pairs of address and observation domain.
+    pub exporters: usize,
+    /// Templates of one exporter.
+    pub templates_per_exporter: usize,
+    /// Fields of one template.
+    pub fields_per_template: usize,
+    /// Fields of all templates together: 8 bytes and at most one operation each.
+    pub fields: usize,
+    /// Bytes of sets that wait for their template.
+    pub pending_bytes: usize,
+}
+
+impl Default for Limits {
+    /// About 100 MB when everything is full, far less in any real network.
+    fn default() -> Self {
+        Self {
+            exporters: 20_000,
+            templates_per_exporter: 2_048,
+            fields_per_template: 2_048,
+            fields: 1_000_000,
+            pending_bytes: 8 * 1024 * 1024,
+        }
+    }
+}
+
+/// The memory of a collector: templates and samplers of every exporter.
+pub struct Decoder {
+    limits: Limits,
+    exporters: HashMap<(Ip, u32), State, FixedState>,
+    fields: usize,
+    pending: Pending,
+    scratch: Scratch,
+    places: Vec<(usize, usize)>,
+}
+
+/// What is remembered of one exporter.
+struct State {
+    name: Exporter,
+    /// By UDP source port and template id (RFC 7011, 8.4).
+    templates: HashMap<(u16, u16), Arc<Template>, FixedState>,
+    /// By template id alone, the latest: some exporters send each datagram from another port.
+    latest: HashMap<u16, Arc<Template>, FixedState>,
+    samplers: Samplers,
+    /// Milliseconds since the epoch when it started, if options data said so.
+    system_init: Option<u64>,
+    /// Port and number that the next datagram should have.
+    expected: Option<(u16, u32)>,
+}
+
+/// A datagram being decoded, or a set of one that waited.
+#[derive(Clone, Copy)]
+pub(super) struct Message {
+    pub(super) sender: Sender,
+    pub(super) version: u16,
+    pub(super) domain: u32,
+    pub(super) times: Times,
+    /// Where the datagram begins in the input.
+    pub(super) offset: u64,
+}
+
+/// Whether other datagrams may follow in the same buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Framing {
+    /// One datagram, as it came in a UDP packet.
+    Packet,
+    /// Datagrams one after the other, as files of them have it.
+    Concatenated,
+}
+
+pub(super) const NOT_FLOWS: &str = "datagram is not netflow v5, v9 or ipfix";
+const SHORT: &str = "datagram shorter than its header";
+const TRAILING: &str = "bytes after the datagram's end";
+const BAD_SET: &str = "set length does not fit";
+const RESERVED: &str = "set with a reserved id";
+pub(super) const NO_TEMPLATE: &str = "set without a template";
+const CORRUPT: &str = "corrupt template";
+const LIMIT: &str = "limit on templates reached";
+const NO_ADDRESSES: &str = "record without addresses";
+const SHORT_SET: &str = "set shorter than a record";
+const BAD_RECORD: &str = "record does not fit its set";
+const BAD_RATE: &str = "sampling rate refused";
+const TOO_MANY: &str = "limit on exporters reached";
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+impl Decoder {
+    /// A decoder that knows nothing yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            exporters: HashMap::default(),
+            fields: 0,
+            pending: Pending::new(limits.pending_bytes),
+            scratch: Scratch::default(),
+            places: Vec::new(),
+        }
+    }
+
+    /// Appends the flows of a datagram to a batch, and those of earlier sets that waited for a template in it.
+    /// `offset` is where rejects say the datagram began. Returns how many bytes the datagram had.
+    pub(super) fn datagram(
+        &mut self,
+        sender: Sender,
+        received: Micros,
+        bytes: &[u8],
+        framing: Framing,
+        offset: u64,
+        batch: &mut FlowBatch,
+        ledger: &mut Ledger,
+    ) -> usize {
+        let rows = batch.len();
+        let version = bytes.first_chunk().map_or(0, |two| u16::from_be_bytes(*two));
+        let message = Message { sender, version, domain: 0, times: Times { export: received, uptime: None }, offset };
+        let used = match version {
+            5 => self.version_5(message, bytes, batch, ledger),
+            9 => self.version_9(message, bytes, framing, batch, ledger),
+            10 => self.ipfix(message, bytes, batch, ledger),
+            _ => None,
+        };
+        match used {
+            Some(_) => ledger.summary.datagrams += 1,
+            None => {
+                let reason = if matches!(version, 5 | 9 | 10) { SHORT } else { NOT_FLOWS };
+                let detail = format!("{reason}: {} bytes, version {version}", bytes.len());
+                ledger.reject(reason, bytes.len(), Place::Offset(offset), detail);
+            }
+        }
+        let used = used.unwrap_or(bytes.len());
+        if framing == Framing::Packet && used < bytes.len() {
+            ledger.drop_bytes(TRAILING, bytes.len() - used);
+        }
+        ledger.summary.flows += (batch.len() - rows) as u64;
+        used
+    }
+
+    /// One datagram of the network; see [`Self::datagram`].
+    pub(crate) fn packet(
+        &mut self,
+        sender: Sender,
+        received: Micros,
+        bytes: &[u8],
+        offset: u64,
+        batch: &mut FlowBatch,
+        ledger: &mut Ledger,
+    ) {
+        self.datagram(sender, received, bytes, Framing::Packet, offset, batch, ledger);
+    }
+
+    /// Counts the sets whose template never came. The end of an input.
+    pub(crate) fn give_up_waiting(&mut self, ledger: &mut Ledger) {
+        for waiting in self.pending.drain() {
+            lost(&waiting, ledger);
+        }
+    }
+
+    fn version_5(
+        &mut self,
+        mut message: Message,
+        bytes: &[u8],
+        batch: &mut FlowBatch,
+        ledger: &mut Ledger,
+    ) -> Option<usize> {
+        let header = v5::Header::read(bytes)?;
+        let length = match header.check(bytes.len()) {
+            Ok(length) => length,
+            Err(detail) => {
+                ledger.reject(v5::BAD_COUNT, bytes.len(), Place::Offset(message.offset), detail);
+                return Some(bytes.len());
+            }
+        };
+        message.domain = header.engine;
+        let state = self.state(message, bytes.len(), ledger)?;
+        sequence(state, message.sender.port, header.sequence, u32::from(header.count), ledger);
+        let exporter = batch.intern_exporter(&state.name);
+        v5::records(&header, &bytes[v5::HEADER..length], exporter, batch);
+        Some(length)
+    }
+
+    fn version_9(
+        &mut self,
+        mut message: Message,
+        bytes: &[u8],
+        framing: Framing,
+        batch: &mut FlowBatch,
+        ledger: &mut Ledger,
+    ) -> Option<usize> {
+        let header = bytes.first_chunk::<20>()?;
+        let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        message.times = Times { export: i64::from(word(8)) * 1_000_000, uptime: Some(word(4)) };
+        message.domain = word(16);
+        let state = self.state(message, bytes.len(), ledger)?;
+        sequence(state, message.sender.port, word(12), 1, ledger);
+        let (used, _) = self.sets(message, &bytes[20..], framing, batch, ledger);
+        Some(20 + used)
+    }
+
+    fn ipfix(
+        &mut self,
+        mut message: Message,
+        bytes: &[u8],
+        batch: &mut FlowBatch,
+        ledger: &mut Ledger,
+    ) -> Option<usize> {
+        let header = bytes.first_chunk::<16>()?;
+        let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        // A message cut short, or with a length that makes no sense, still has sets that can be read.
+        let stated = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        let length = if stated < 16 { bytes.len() } else { stated.min(bytes.len()) };
+        message.times = Times { export: i64::from(word(4)) * 1_000_000, uptime: None };
+        message.domain = word(12);
+        self.state(message, bytes.len(), ledger)?;
+        let (_, records) = self.sets(message, &bytes[16..length], Framing::Packet, batch, ledger);
+        if let Some(state) = self.exporters.get_mut(&(message.sender.ip, message.domain)) {
+            match records {
+                Some(records) => sequence(state, message.sender.port, word(8), records, ledger),
+                // A set that could not be read hides how many records it had: nothing is expected of the next number.
+                None => state.expected = None,
+            }
+        }
+        Some(length)
+    }
+
+    /// The memory of a datagram's exporter; `None` when there are too many of them already.
+    fn state(&mut self, message: Message, bytes: usize, ledger: &mut Ledger) -> Option<&mut State> {
+        let key = (message.sender.ip, message.domain);
+        if !self.exporters.contains_key(&key) && self.exporters.len() >= self.limits.exporters {
+            ledger.drop_bytes(TOO_MANY, bytes);
+            return None;
+        }
+        Some(self.exporters.entry(key).or_insert_with(|| State::new(message)))
+    }
+
+    /// Goes over the sets of a version 9 or IPFIX message. Returns the bytes used and, when all sets could be read, the
+    /// number of data records.
+    fn sets(
+        &mut self,
+        message: Message,
+        body: &[u8],
+        framing: Framing,
+        batch: &mut FlowBatch,
+        ledger: &mut Ledger,
+    ) -> (usize, Option<u32>) {
+        let mut at = 0;
+        let mut records = Some(0_u32);
+        while let Some([a, b, c, d]) = body.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
+            let (id, length) = (u16::from_be_bytes([*a, *b]), usize::from(u16::from_be_bytes([*c, *d])));
+            // Version 9 has no length of its own; where a set would begin stands the next datagram's version instead.
+            if framing == Framing::Concatenated && matches!(id, 5 | 9 | 10) {
+                return (at, records);
+            }
+            let rest = &body[at..];
+            let Some(set) = rest.get(4..length).filter(|_| length >= 4) else {
+                if rest.iter().any(|byte| *byte != 0) {
+                    let detail = format!(
+                        "set {id} says that it has {length} bytes; {} are left in the datagram",
+                        rest.len()
+                    );
+                    let place = Place::Offset(message.offset + at as u64);
+                    ledger.reject(BAD_SET, rest.len(), place, detail);
+                    records = None;
+                } else {
+                    ledger.drop_bytes(TRAILING, rest.len());
+                }
+                return (body.len(), records);
+            };
+            let found = self.set(message, id, set, batch, ledger);
+            records = records.zip(found).map(|(sum, more)| sum.wrapping_add(more));
+            at += length;
+        }
+        if at < body.len() {
+            ledger.drop_bytes(TRAILING, body.len() - at);
+        }
+        (body.len(), records)
+    }
+
+    /// One set. Returns its data records, or `None` when that cannot be known.
+    fn set(
+        &mut self,
+        message: Message,
+        id: u16,
+        set: &[u8],
+        batch: &mut FlowBatch,
+        ledger: &mut Ledger,
+    ) -> Option<u32> {
+        let layout = match (message.version, id) {
+            (9, 0) => Layout::V9,
+            (9, 1) => Layout::V9Options,
+            (10, 2) => Layout::Ipfix,
+            (10, 3) => Layout::IpfixOptions,
+            (_, 256..) => return self.data(message, id, set, batch, ledger),
+            _ => {
+                ledger.drop_bytes(RESERVED, set.len() + 4);
+                return None;
+            }
+        };
+        self.learn(message, layout, parse_set(layout, set), set, batch, ledger);
+        Some(0)
+    }
+
+    fn learn(
+        &mut self,
+        message: Message,
+        layout: Layout,
+        parsed: Parsed,
+        set: &[u8],
+        batch: &mut FlowBatch,
+        ledger: &mut Ledger,
+    ) {
+        let rest = &set[set.len() - parsed.rest..];
+        if let Some(reason) = parsed.corrupt {
+            ledger.reject(CORRUPT, rest.len(), Place::Offset(message.offset), reason);
+        } else if rest.iter().any(|byte| *byte != 0) {
+            ledger.drop_bytes(TRAILING, rest.len());
+        }
+        for definition in parsed.definitions {
+            match definition.kind {
+                Kind::Fields(fields, scopes) => {
+                    ledger.summary.templates += 1;
+                    if self.keep(message, definition.id, fields, scopes, ledger) {
+                        self.replay(message, definition.id, batch, ledger);
+                    }
+                }
+                Kind::Withdrawn => self.withdraw(message, layout, definition.id),
+            }
+        }
+    }
+
+    /// Remembers a template; whether there was room for it.
+    fn keep(
+        &mut self,
+        message: Message,
+        id: u16,
+        fields: Vec<Field>,
+        scopes: Option<usize>,
+        ledger: &mut Ledger,
+    ) -> bool {
+        let limits = self.limits;
+        let bytes = fields.len() * 4;
+        let Some(state) = self.exporters.get_mut(&(message.sender.ip, message.domain)) else { return false };
+        let key = (message.sender.port, id);
+        let same = |known: &&Arc<Template>| known.fields == fields && known.scopes == scopes;
+        // Exporters repeat their templates every few seconds: mostly nothing changed.
+        let template = match state.templates.get(&key).filter(same) {
+            Some(known) => Arc::clone(known),
+            None => {
+                if state.templates.len() >= limits.templates_per_exporter {
+                    // Ports that come and go fill this map; templates are still found by their id.
+                    self.fields -= state.templates.drain().map(|(_, old)| old.fields.len()).sum::<usize>();
+                }
+                let full = state.latest.len() >= limits.templates_per_exporter && !state.latest.contains_key(&id);
+                let large = fields.len() > limits.fields_per_template;
+                if full || large || self.fields + 2 * fields.len() > limits.fields {
+                    ledger.drop_bytes(LIMIT, bytes);
+                    return false;
+                }
+                Arc::new(Template::new(fields, scopes))
+            }
+        };
+        // Both maps count, although they mostly share: the bound must hold when they do not.
+        let size = template.fields.len();
+        let old = [
+            state.templates.insert(key, Arc::clone(&template)),
+            state.latest.insert(id, template),
+        ];
+        self.fields += 2 * size;
+        self.fields -= old.iter().flatten().map(|old| old.fields.len()).sum::<usize>();
+        true
+    }
+
+    /// Forgets one template, or all of a kind when the id is that of the template set itself.
+    fn withdraw(&mut self, message: Message, layout: Layout, id: u16) {
+        let Some(state) = self.exporters.get_mut(&(message.sender.ip, message.domain)) else { return };
+        let options = layout == Layout::IpfixOptions;
+        let gone = |key: u16, template: &Arc<Template>| {
+            if id < 256 { template.scopes.is_some() == options } else { key == id }
+        };
+        let mut freed = 0;
+        state.templates.retain(|(port, key), template| {
+            let keep = *port != message.sender.port || !gone(*key, template);
+            freed += if keep { 0 } else { template.fields.len() };
+            keep
+        });
+        state.latest.retain(|key, template| {
+            let keep = !gone(*key, template);
+            freed += if keep { 0 } else { template.fields.len() };
+            keep
+        });
+        self.fields -= freed;
+    }
+
+    /// Decodes the sets that waited for a template.
+    fn replay(&mut self, message: Message, id: u16, batch: &mut FlowBatch, ledger: &mut Ledger) {
+        for waiting in self.pending.take(message, id) {
+            self.data(waiting.message, id, &waiting.set, batch, ledger);
+        }
+    }
+
+    fn data(
+        &mut self,
+        mut message: Message,
+        id: u16,
+        set: &[u8],
+        batch: &mut FlowBatch,
+        ledger: &mut Ledger,
+    ) -> Option<u32> {
+        let state = self.exporters.get_mut(&(message.sender.ip, message.domain))?;
+        let template = state.templates.get(&(message.sender.port, id)).or_else(|| state.latest.get(&id));
+        let Some(template) = template.cloned() else {
+            for lost_one in self.pending.add(Waiting { message, id, set: set.to_vec() }) {
+                lost(&lost_one, ledger);
+            }
+            return None;
+        };
+        let least = template.least();
+        if least == 0 || set.len() < least {
+            if set.iter().any(|byte| *byte != 0) {
+                ledger.drop_bytes(SHORT_SET, set.len());
+            }
+            return Some(0);
+        }
+        if message.times.uptime.is_none() {
+            message.times.uptime = since(state.system_init, message.times.export);
+        }
+        let mut run = Run { message, template: &template, state, scratch: &mut self.scratch, places: &mut self.places };
+        match (template.scopes, template.plan.has.addresses) {
+            (Some(_), _) => Some(run.options(set, ledger)),
+            (None, false) => Some(run.skip(set, ledger)),
+            (None, true) => Some(run.records(set, batch, ledger)),
+        }
+    }
+}
+
+/// Milliseconds that an exporter was up at a moment, modulo 2^32.
+fn since(system_init: Option<u64>, export: Micros) -> Option<u32> {
+    let init = system_init.filter(|init| *init > 0)?;
+    Some((export / 1_000).cast_unsigned().wrapping_sub(init) as u32)
+}
+
+fn lost(waiting: &Waiting, ledger: &mut Ledger) {
+    let detail = format!(
+        "no template {} from {} (domain {}) before the end; exporters repeat templates, so let the capture run longer",
+        waiting.id, waiting.message.sender.ip, waiting.message.domain
+    );
+    ledger.reject(NO_TEMPLATE, waiting.set.len() + 4, Place::Offset(waiting.message.offset), detail);
+}
+
+impl State {
+    fn new(message: Message) -> Self {
+        let Message { sender, domain, .. } = message;
+        let ip = if sender.ip == Ip(0) { "unknown".to_owned() } else { sender.ip.to_string() };
+        let name = if domain == 0 { ip } else { format!("{ip}/{domain}") };
+        Self {
+            name: Exporter(name.into()),
+            templates: HashMap::default(),
+            latest: HashMap::default(),
+            samplers: Samplers::default(),
+            system_init: None,
+            expected: None,
+        }
+    }
+}
+
+/// Compares a sequence number with what the last datagram promised.
+fn sequence(state: &mut State, port: u16, number: u32, step: u32, ledger: &mut Ledger) {
+    if let Some((known, expected)) = state.expected
+        && known == port
+        && number != expected
+    {
+        let ahead = number.wrapping_sub(expected);
+        ledger.sequence_jump(&state.name.0, (ahead < 1 << 31).then_some(ahead));
+    }
+    state.expected = Some((port, number.wrapping_add(step)));
+}
+
+/// One data set and what is needed to decode it.
+struct Run<'a> {
+    message: Message,
+    template: &'a Template,
+    state: &'a mut State,
+    scratch: &'a mut Scratch,
+    places: &'a mut Vec<(usize, usize)>,
+}
+
+impl Run<'_> {
+    /// Flows. Returns their number.
+    fn records(&mut self, set: &[u8], batch: &mut FlowBatch, ledger: &mut Ledger) -> u32 {
+        let base = batch.len();
+        match self.template.stride {
+            Some(stride) => {
+                let whole = &set[..set.len() / stride * stride];
+                self.scratch.clear();
+                self.system_init_of(whole, None);
+                columns::fixed(self.template, stride, whole, self.message.times, batch, self.scratch);
+                self.finish(batch, base);
+                if !self.template.plan.details.is_empty() {
+                    for (row, record) in (base..).zip(whole.chunks_exact(stride)) {
+                        finish::add_details(self.template, record, None, batch, row);
+                    }
+                }
+            }
+            None => self.each_record(set, ledger, |run, record| {
+                let row = batch.len();
+                run.scratch.clear();
+                run.system_init_of(record, Some(()));
+                columns::single(run.template, record, run.places, run.message.times, batch, run.scratch);
+                run.finish(batch, row);
+                if !run.template.plan.details.is_empty() {
+                    finish::add_details(run.template, record, Some(run.places), batch, row);
+                }
+            }),
+        }
+        (batch.len() - base) as u32
+    }
+
+    fn finish(&mut self, batch: &mut FlowBatch, base: usize) {
+        let exporter = batch.intern_exporter(&self.state.name);
+        let times = self.message.times;
+        finish::finish(self.template, batch, base, times, exporter, &self.state.samplers, self.scratch);
+    }
+
+    /// Some exporters repeat in each record when they started; records of one set agree on it.
+    fn system_init_of(&mut self, record: &[u8], located: Option<()>) {
+        let plan = &self.template.plan;
+        if !plan.has.system_init || self.message.version != 10 {
+            return;
+        }
+        let Some(operation) = plan.operations.iter().find(|op| op.slot == super::element::Slot::SystemInit) else {
+            return;
+        };
+        let (offset, length) = match located {
+            Some(()) => self.places.get(operation.field).copied().unwrap_or_default(),
+            None => (operation.offset, operation.length),
+        };
+        let init = unsigned(record.get(offset..offset + length).unwrap_or_default());
+        if let Some(uptime) = since(Some(init), self.message.times.export) {
+            self.message.times.uptime = Some(uptime);
+        }
+    }
+
+    /// Records that are not about addresses: counted, because nobody can make a rule of them.
+    fn skip(&mut self, set: &[u8], ledger: &mut Ledger) -> u32 {
+        let mut count = 0;
+        self.each_record(set, ledger, |_, _| count += 1);
+        ledger.drop_many(NO_ADDRESSES, count as usize, set.len());
+        count
+    }
+
+    /// What the exporter says of itself: sampling and when it started.
+    fn options(&mut self, set: &[u8], ledger: &mut Ledger) -> u32 {
+        let (mut count, mut refused) = (0, None);
+        self.each_record(set, ledger, |run, record| {
+            count += 1;
+            let mut announced = Announced::default();
+            for operation in &run.template.plan.operations {
+                let Some((offset, length)) = run.places.get(operation.field) else { continue };
+                let value = unsigned(record.get(*offset..*offset + *length).unwrap_or_default());
+                if operation.slot == super::element::Slot::SystemInit {
+                    run.state.system_init = Some(value);
+                }
+                announced.put(operation.slot, value);
+            }
+            match announced.rate() {
+                Ok(Some(rate)) => run.state.samplers.learn(&announced, rate),
+                Ok(None) => {}
+                Err(Refused(rate)) => refused = Some(rate),
+            }
+        });
+        if let Some(rate) = refused {
+            let detail = format!("sampling rate {rate} from {}; expected 1 to 1000000", self.state.name.0);
+            ledger.reject(BAD_RATE, 0, Place::Offset(self.message.offset), detail);
+        }
+        ledger.summary.options_records += u64::from(count);
+        count
+    }
+
+    /// Locates the fields of each record in turn.
+    fn each_record(&mut self, set: &[u8], ledger: &mut Ledger, mut each: impl FnMut(&mut Self, &[u8])) {
+        let (mut rest, least) = (set, self.template.least());
+        while rest.len() >= least {
+            let Some(length) = self.template.locate(rest, self.places) else {
+                // What is left may be padding; a record that was cut is not all zero.
+                if rest.iter().any(|byte| *byte != 0) {
+                    let detail = format!("a record of {} runs past its set", self.state.name.0);
+                    ledger.reject(BAD_RECORD, rest.len(), Place::Offset(self.message.offset), detail);
+                }
+                return;
+            };
+            // A set is padded with less than a record; with empty fields of variable length a record may be that short,
+            // but then it is not all zero.
+            if self.template.stride.is_none() && rest.len() < 4 && rest.iter().all(|byte| *byte == 0) {
+                return;
+            }
+            each(self, &rest[..length]);
+            rest = &rest[length..];
+        }
+    }
+}
+
+fn unsigned(bytes: &[u8]) -> u64 {
+    if bytes.len() > 8 { 0 } else { bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)) }
+}
