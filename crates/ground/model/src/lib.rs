@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a file or a socket. Times are microseconds since the Unix epoch, UTC ([`Micros`]).
 
 mod batch;
+pub mod canonical;
 mod conversation;
 mod finding;
 mod inventory;
