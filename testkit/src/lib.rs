@@ -26,19 +26,26 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     None
 }
 
-/// Whether tests that need network namespaces can run: root, `ip` and `nft`. Says loudly why not.
+/// Whether tests that need network namespaces can run: root, `ip` and `nft`. Says loudly why not. Tried once in each
+/// process, for tests run side by side and would take each other's probe away.
 pub fn namespaces() -> bool {
+    static WORKS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    let works = *WORKS.get_or_init(try_namespace);
+    if !works {
+        eprintln!("SKIPPED: needs root, network namespaces and nftables (`ip netns add`, `nft`)");
+    }
+    works
+}
+
+fn try_namespace() -> bool {
     let works = |program: &str, arguments: &[&str]| {
         std::process::Command::new(program).args(arguments).output().is_ok_and(|out| out.status.success())
     };
     let probe = format!("rf-probe-{}", std::process::id());
-    if works("ip", &["netns", "add", &probe]) {
-        let nft = works("ip", &["netns", "exec", &probe, "nft", "list", "ruleset"]);
-        works("ip", &["netns", "delete", &probe]);
-        if nft {
-            return true;
-        }
+    if !works("ip", &["netns", "add", &probe]) {
+        return false;
     }
-    eprintln!("SKIPPED: needs root, network namespaces and nftables (`ip netns add`, `nft`)");
-    false
+    let nft = works("ip", &["netns", "exec", &probe, "nft", "list", "ruleset"]);
+    works("ip", &["netns", "delete", &probe]);
+    nft
 }
