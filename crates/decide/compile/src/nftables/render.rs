@@ -144,8 +144,8 @@ impl<'a> Document<'a> {
         self.set_definitions();
         self.text.push_str(&body.chains);
         self.text.push_str(&body.maps);
-        self.text.push_str(&body.hooks);
-        self.text.push_str("}\n");
+        self.text.push_str(body.hooks.trim_end());
+        self.text.push_str("\n}\n");
         self.text
     }
 
@@ -281,13 +281,16 @@ impl<'a> Document<'a> {
         let mut lines = Vec::new();
         for action in [Action::GuardrailAllow, Action::GuardrailDeny, Action::Allow] {
             for rule in which.iter().map(|&index| &rules[index]).filter(|rule| rule.action == action) {
-                for (family, foreign) in [(0, Protocol::ICMPV6), (1, Protocol::ICMP)] {
-                    if only(foreign) {
-                        continue;
-                    }
-                    if let Some(matches) = self.rule_matches(side, rule, family) {
-                        lines.push(format!("{matches} {}", rule_verdict(side, rule)));
-                    }
+                let of_family = |(family, foreign)| {
+                    if only(foreign) { None } else { self.rule_matches(side, rule, family) }
+                };
+                let matches = [(0, Protocol::ICMPV6), (1, Protocol::ICMP)].map(of_family);
+                if matches.iter().flatten().eq(["meta nfproto ipv4", "meta nfproto ipv6"]) {
+                    lines.push(rule_verdict(side, rule));
+                    continue;
+                }
+                for matches in matches.into_iter().flatten() {
+                    lines.push(format!("{matches} {}", rule_verdict(side, rule)));
                 }
             }
         }
