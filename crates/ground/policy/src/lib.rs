@@ -3,7 +3,10 @@
 mod ast;
 mod diagnostic;
 mod directory;
+mod format;
 mod parse;
+mod plan;
+mod plan_file;
 mod reader;
 mod resolve;
 mod terms;
@@ -15,6 +18,9 @@ pub use ast::{
 };
 pub use diagnostic::Diagnostic;
 pub use directory::Directory;
+pub use format::{format, format_document};
 pub use parse::parse;
+pub use plan::{PlanDiff, PointDiff, RulesDiff, plan, plan_diff};
+pub use plan_file::{InvalidPlan, PLAN_FORMAT_VERSION, plan_from_json, plan_to_json};
 pub use resolve::{Decision, ExpiredRule, Resolved, ResolvedRule, Verdict, resolve};
 pub use terms::{BadTerm, Sentence, label_selector, peer_term, sentence, service};
