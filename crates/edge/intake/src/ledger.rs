@@ -29,6 +29,8 @@ pub struct Summary {
     pub silent_intervals: u64,
     /// Intervals for which the source says that it lost records (`SKIPDATA` of AWS): coverage is lower than it looks.
     pub lost_intervals: u64,
+    /// Flows whose source gave no time; they stand at 1970-01-01.
+    pub untimed: u64,
     /// What was not used, by reason.
     pub dropped: BTreeMap<&'static str, Dropped>,
     /// What sequence numbers say was lost on the way, by exporter.
@@ -110,6 +112,7 @@ impl Summary {
         self.templates += other.templates;
         self.silent_intervals += other.silent_intervals;
         self.lost_intervals += other.lost_intervals;
+        self.untimed += other.untimed;
         self.rejected += other.rejected;
         for (reason, dropped) in &other.dropped {
             let sum = self.dropped.entry(reason).or_default();

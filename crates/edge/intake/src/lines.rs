@@ -69,7 +69,9 @@ mod tests {
         let mut buffer = Vec::new();
         assert!(matches!(lines.next(&mut buffer, &mut ledger), Ok(Line::Text)));
         assert_eq!(buffer, b"one");
-        assert!(matches!(lines.next(&mut buffer, &mut ledger), Ok(Line::TooLong(n)) if n == 3 * LINE_BYTES + 1));
+        assert!(
+            matches!(lines.next(&mut buffer, &mut ledger), Ok(Line::TooLong(n)) if n == 3 * LINE_BYTES + 1)
+        );
         assert!(matches!(lines.next(&mut buffer, &mut ledger), Ok(Line::Text)));
         assert_eq!((buffer.as_slice(), lines.number), (&b"two"[..], 3));
         assert!(matches!(lines.next(&mut buffer, &mut ledger), Ok(Line::End)));

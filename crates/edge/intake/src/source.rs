@@ -142,10 +142,17 @@ fn hint(head: &[u8]) -> String {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "it is compressed with zstd; unpack it first".to_owned(),
         [b'P', b'A', b'R', b'1', ..] => "it is a Parquet file".to_owned(),
         _ => {
-            let shown: String =
-                head.iter().take(24).map(|b| char::from(*b)).map(|c| if c.is_ascii_graphic() { c } else { '.' }).collect();
+            let shown: String = head
+                .iter()
+                .take(24)
+                .map(|b| char::from(*b))
+                .map(|c| if c.is_ascii_graphic() { c } else { '.' })
+                .collect();
             format!("it starts with `{shown}`")
         }
     };
-    format!("{looks}; expected {}; name the format instead of `auto` if it is one of them", known.join("; or "))
+    format!(
+        "{looks}; expected {}; name the format instead of `auto` if it is one of them",
+        known.join("; or ")
+    )
 }

@@ -1,5 +1,413 @@
-//! stub
+//! AWS VPC flow logs as text: one record a line, fields by name.
+
+use std::borrow::Cow;
+
+use model::{Client, Direction, Exporter, Flow, FlowBatch, FlowDetails, Verdict};
+use netset::{Ip, Protocol};
+use serde::Deserialize;
+
 use crate::error::IntakeError;
-use crate::source::{FlowReader, Input, Source};
-pub(crate) static SOURCE: Source = Source { name: "aws-vpc", aliases: &[], title: "", description: "", detect: |_| false, open };
-fn open(_: Input) -> Result<Box<dyn FlowReader>, IntakeError> { Err(IntakeError::UnknownFormat { name: String::new(), known: String::new() }) }
+use crate::ledger::{Ledger, Place, Summary};
+use crate::lines::{Line, Lines};
+use crate::source::{BATCH_ROWS, FlowReader, Input, Source};
+
+/// The row of this format.
+pub(crate) static SOURCE: Source = Source {
+    name: "aws-vpc",
+    aliases: &["vpc-flow-logs"],
+    title: "AWS VPC flow logs as text",
+    description: "Records of AWS VPC flow logs, one a line, unpacked. Fields are found by the header line's names, in any \
+                  order and version; without a header the default order of version 2 (and its documented extensions) is \
+                  taken. Lines exported from CloudWatch as JSON objects with a `message` are unwrapped. `NODATA` and \
+                  `SKIPDATA` records are counted, `REJECT` becomes the verdict deny.",
+    detect,
+    open,
+};
+
+/// The order of AWS's documentation: the first 14 are the default format, each later version appended some.
+const DOCUMENTED: [&str; 29] = [
+    "version",
+    "account-id",
+    "interface-id",
+    "srcaddr",
+    "dstaddr",
+    "srcport",
+    "dstport",
+    "protocol",
+    "packets",
+    "bytes",
+    "start",
+    "end",
+    "action",
+    "log-status",
+    "vpc-id",
+    "subnet-id",
+    "instance-id",
+    "tcp-flags",
+    "type",
+    "pkt-srcaddr",
+    "pkt-dstaddr",
+    "region",
+    "az-id",
+    "sublocation-type",
+    "sublocation-id",
+    "pkt-src-aws-service",
+    "pkt-dst-aws-service",
+    "flow-direction",
+    "traffic-path",
+];
+
+/// How many fields the default format has.
+const DEFAULT_FIELDS: usize = 14;
+
+/// SYN and ACK as AWS reports them: OR-ed over the window, a lone ACK not shown.
+const SYN: u8 = 2;
+const ACK: u8 = 16;
+
+/// How sure a SYN is of who opened the connection: the window may hold more than one connection.
+const BY_SYN: f32 = 0.97;
+
+const BAD_LINE: &str = "line is not a flow record";
+
+fn detect(head: &[u8]) -> bool {
+    let lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    lines.take(3).any(|line| {
+        let Some(text) = message(line) else { return false };
+        Layout::of_header(&text).is_some() || Layout::by_default(&text).is_some()
+    })
+}
+
+fn open(input: Input) -> Result<Box<dyn FlowReader>, IntakeError> {
+    let (reader, ledger) = input.into_parts();
+    Ok(Box::new(Reader { lines: Lines::new(reader), ledger, layout: None, line: Vec::new(), done: false }))
+}
+
+/// The fields that matter, as indices into [`Layout::columns`].
+#[derive(Clone, Copy)]
+enum Field {
+    Interface,
+    Source,
+    Destination,
+    PacketSource,
+    PacketDestination,
+    SourcePort,
+    DestinationPort,
+    Protocol,
+    Packets,
+    Bytes,
+    Start,
+    End,
+    Action,
+    Status,
+    TcpFlags,
+    Direction,
+    Instance,
+    RejectReason,
+}
+
+const NAMES: [(Field, &str); 18] = [
+    (Field::Interface, "interface-id"),
+    (Field::Source, "srcaddr"),
+    (Field::Destination, "dstaddr"),
+    (Field::PacketSource, "pkt-srcaddr"),
+    (Field::PacketDestination, "pkt-dstaddr"),
+    (Field::SourcePort, "srcport"),
+    (Field::DestinationPort, "dstport"),
+    (Field::Protocol, "protocol"),
+    (Field::Packets, "packets"),
+    (Field::Bytes, "bytes"),
+    (Field::Start, "start"),
+    (Field::End, "end"),
+    (Field::Action, "action"),
+    (Field::Status, "log-status"),
+    (Field::TcpFlags, "tcp-flags"),
+    (Field::Direction, "flow-direction"),
+    (Field::Instance, "instance-id"),
+    (Field::RejectReason, "reject-reason"),
+];
+
+/// Which column holds which field.
+struct Layout {
+    columns: [Option<usize>; NAMES.len()],
+    /// How many values a record has.
+    width: usize,
+}
+
+impl Layout {
+    fn of_names<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut layout = Self { columns: [None; NAMES.len()], width: 0 };
+        for name in names {
+            if let Some((field, _)) = NAMES.iter().find(|(_, known)| *known == name) {
+                layout.columns[*field as usize] = Some(layout.width);
+            }
+            layout.width += 1;
+        }
+        layout
+    }
+
+    /// The layout of a header line; `None` when the line is none. Names may be written as in a format string, `${start}`.
+    fn of_header(line: &str) -> Option<Self> {
+        let names: Vec<String> = line
+            .split_ascii_whitespace()
+            .map(|name| {
+                name.trim_start_matches("${").trim_end_matches('}').replace('_', "-").to_ascii_lowercase()
+            })
+            .collect();
+        let has = |wanted: &str| names.iter().any(|name| name == wanted);
+        let addressed = has("srcaddr") && has("dstaddr") || has("pkt-srcaddr") && has("pkt-dstaddr");
+        (addressed && has("start")).then(|| Self::of_names(names.iter().map(String::as_str)))
+    }
+
+    /// The layout of a record without a header, if its first fields are those of the default format.
+    fn by_default(line: &str) -> Option<Self> {
+        let values: Vec<&str> = line.split_ascii_whitespace().collect();
+        let version: u32 = values.first()?.parse().ok()?;
+        // The versions' own lengths; from 6 on formats are custom, but commonly start as the default.
+        let most = match version {
+            2 => DEFAULT_FIELDS,
+            3 => 21,
+            4 => 25,
+            5 => DOCUMENTED.len(),
+            _ => 64,
+        };
+        if values.len() < DEFAULT_FIELDS || values.len() > most {
+            return None;
+        }
+        let address = |value: &str| value == "-" || value.parse::<Ip>().is_ok();
+        let number = |value: &str| value == "-" || value.parse::<u64>().is_ok();
+        let plausible = address(values[3])
+            && address(values[4])
+            && values[5..12].iter().all(|value| number(value))
+            && matches!(values[12], "ACCEPT" | "REJECT" | "-")
+            && matches!(values[13], "OK" | "NODATA" | "SKIPDATA");
+        let known = if matches!(values.len(), 14 | 21 | 25 | 29) && version <= 5 {
+            values.len()
+        } else {
+            DEFAULT_FIELDS
+        };
+        plausible.then(|| Self { width: values.len(), ..Self::of_names(DOCUMENTED.into_iter().take(known)) })
+    }
+}
+
+/// A line of a CloudWatch export.
+#[derive(Deserialize)]
+struct Wrapped<'a> {
+    #[serde(borrow)]
+    message: Cow<'a, str>,
+}
+
+/// The record in a line, unwrapped from JSON if need be.
+fn message(line: &[u8]) -> Option<Cow<'_, str>> {
+    let text = std::str::from_utf8(line).ok()?.trim();
+    if text.starts_with('{') {
+        return serde_json::from_str::<Wrapped<'_>>(text).ok().map(|wrapped| wrapped.message);
+    }
+    Some(Cow::Borrowed(text))
+}
+
+struct Reader {
+    lines: Lines,
+    ledger: Ledger,
+    layout: Option<Layout>,
+    line: Vec<u8>,
+    done: bool,
+}
+
+impl FlowReader for Reader {
+    fn source(&self) -> &'static str {
+        SOURCE.name
+    }
+
+    fn read(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError> {
+        let before = batch.len();
+        while !self.done && batch.len() - before < BATCH_ROWS {
+            self.done = true;
+            match self.lines.next(&mut self.line, &mut self.ledger)? {
+                Line::End => {
+                    if self.lines.number == 0 {
+                        let expected = "lines of an AWS VPC flow log";
+                        return Err(IntakeError::Empty { file: self.ledger.file.to_string(), expected });
+                    }
+                    break;
+                }
+                Line::TooLong(bytes) => self.reject(bytes, "line is too long".to_owned()),
+                Line::Text => {
+                    let line = std::mem::take(&mut self.line);
+                    self.record(&line, batch);
+                    self.line = line;
+                }
+            }
+            self.done = false;
+        }
+        self.ledger.summary.flows += (batch.len() - before) as u64;
+        Ok(batch.len() > before)
+    }
+
+    fn summary(&self) -> &Summary {
+        &self.ledger.summary
+    }
+}
+
+impl Reader {
+    fn reject(&mut self, bytes: usize, why: String) {
+        self.ledger.reject(BAD_LINE, bytes, Place::Line(self.lines.number), why);
+    }
+
+    fn record(&mut self, line: &[u8], batch: &mut FlowBatch) {
+        if line.trim_ascii().is_empty() {
+            return;
+        }
+        self.ledger.summary.datagrams += 1;
+        let Some(text) = message(line) else {
+            let why = "expected text, or a JSON object with the record in `message`".to_owned();
+            return self.reject(line.len(), why);
+        };
+        if let Some(layout) = Layout::of_header(&text) {
+            self.layout = Some(layout);
+            return;
+        }
+        if self.layout.is_none() {
+            self.layout = Layout::by_default(&text);
+        }
+        let Some(layout) = &self.layout else {
+            let why = "there is no header line with the fields' names, and the record is not in the default order; put \
+                       the flow log's format line in front";
+            return self.reject(line.len(), why.to_owned());
+        };
+        match parse(layout, &text) {
+            Ok(Parsed::Flow(flow, details, interface)) => push(*flow, details, interface, batch),
+            Ok(Parsed::NoData) => self.ledger.summary.silent_intervals += 1,
+            Ok(Parsed::SkipData) => self.ledger.summary.lost_intervals += 1,
+            Err(why) => self.reject(line.len(), why),
+        }
+    }
+}
+
+/// What a record is.
+enum Parsed<'a> {
+    Flow(Box<Flow>, FlowDetails, Option<&'a str>),
+    NoData,
+    SkipData,
+}
+
+fn push(mut flow: Flow, details: FlowDetails, interface: Option<&str>, batch: &mut FlowBatch) {
+    // Interfaces come in runs, so the last one is nearly always the one.
+    let name = interface.unwrap_or("unknown");
+    flow.exporter = match batch.exporters.iter().rposition(|known| &*known.0 == name) {
+        Some(index) => index as u32,
+        None => batch.intern_exporter(&Exporter(name.into())),
+    };
+    if details != FlowDetails::default() {
+        batch.details.insert(batch.len() as u32, Box::new(details));
+    }
+    batch.push(flow);
+}
+
+fn parse<'a>(layout: &Layout, text: &'a str) -> Result<Parsed<'a>, String> {
+    let mut values = [None; NAMES.len()];
+    let mut width = 0;
+    for value in text.split_ascii_whitespace() {
+        if let Some(field) = layout.columns.iter().position(|column| *column == Some(width)) {
+            values[field] = Some(value).filter(|value| *value != "-");
+        }
+        width += 1;
+    }
+    if width != layout.width {
+        return Err(format!(
+            "the record has {width} values; expected {} as named by the header",
+            layout.width
+        ));
+    }
+    let get = |field: Field| values[field as usize];
+    match get(Field::Status) {
+        Some("NODATA") => return Ok(Parsed::NoData),
+        Some("SKIPDATA") => return Ok(Parsed::SkipData),
+        _ => {}
+    }
+    let flow = flow(get)?;
+    let details = details(get, flow.direction);
+    Ok(Parsed::Flow(Box::new(flow), details, get(Field::Interface)))
+}
+
+fn flow<'a>(get: impl Fn(Field) -> Option<&'a str>) -> Result<Flow, String> {
+    let number = |field: Field| match get(field) {
+        Some(text) => text.parse::<u64>().map(Some).map_err(|_| format!("`{text}` is not a number")),
+        None => Ok(None),
+    };
+    let needed =
+        |field: Field, name: &str| number(field)?.ok_or_else(|| format!("the record has no `{name}`"));
+    // srcaddr and dstaddr are those of the network interface; behind a NAT gateway or a load balancer only the packet's
+    // own addresses say who talks to whom.
+    let address = |packet: Field, interface: Field, name: &str| {
+        let text =
+            get(packet).or_else(|| get(interface)).ok_or_else(|| format!("the record has no `{name}`"))?;
+        text.parse::<Ip>().map_err(|error| error.to_string())
+    };
+    let seconds = |value: u64| i64::try_from(value).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+    let (start, end) = (seconds(needed(Field::Start, "start")?), seconds(needed(Field::End, "end")?));
+    if start > end {
+        return Err("the record starts after it ends".to_owned());
+    }
+    let narrow = |value: u64| u16::try_from(value).map_err(|_| format!("`{value}` is not a port"));
+    let protocol = needed(Field::Protocol, "protocol")?;
+    let protocol = u8::try_from(protocol).map_err(|_| format!("`{protocol}` is not a protocol number"))?;
+    let (packets, bytes) = (number(Field::Packets)?, number(Field::Bytes)?);
+    let mut flow = Flow {
+        start,
+        end,
+        src: address(Field::PacketSource, Field::Source, "srcaddr")?,
+        dst: address(Field::PacketDestination, Field::Destination, "dstaddr")?,
+        protocol,
+        packets: packets.unwrap_or(0),
+        bytes: bytes.unwrap_or(0),
+        sampling: 1,
+        verdict: match get(Field::Action) {
+            Some("ACCEPT") => Verdict::Allow,
+            Some("REJECT") => Verdict::Deny,
+            _ => Verdict::Unknown,
+        },
+        direction: match get(Field::Direction) {
+            Some("ingress") => Direction::Ingress,
+            Some("egress") => Direction::Egress,
+            _ => Direction::Unknown,
+        },
+        ..Flow::default()
+    };
+    if packets.is_some() || bytes.is_some() {
+        flow.present |= FlowBatch::HAS_COUNTS;
+    }
+    // ICMP has the ports 0 and 0, and no type: neither is there.
+    if Protocol(protocol).has_ports() {
+        let (source, destination) = (number(Field::SourcePort)?, number(Field::DestinationPort)?);
+        if let (Some(source), Some(destination)) = (source, destination) {
+            (flow.src_port, flow.dst_port) = (narrow(source)?, narrow(destination)?);
+            flow.present |= FlowBatch::HAS_PORTS;
+        }
+    }
+    if let Some(flags) = number(Field::TcpFlags)?.filter(|_| protocol == Protocol::TCP.0) {
+        flow.tcp_flags = flags as u8;
+        flow.present |= FlowBatch::HAS_TCP_FLAGS;
+        (flow.client, flow.client_confidence) = client(flow.tcp_flags);
+    }
+    Ok(flow)
+}
+
+/// A SYN alone is sent by the client, a SYN with an ACK by the server.
+fn client(flags: u8) -> (Client, f32) {
+    match (flags & SYN != 0, flags & ACK != 0) {
+        (true, false) => (Client::Src, BY_SYN),
+        (true, true) => (Client::Dst, BY_SYN),
+        (false, _) => (Client::Unknown, 0.0),
+    }
+}
+
+fn details<'a>(get: impl Fn(Field) -> Option<&'a str>, direction: Direction) -> FlowDetails {
+    let instance = get(Field::Instance).map(str::to_owned);
+    let rule = get(Field::RejectReason).map(str::to_owned);
+    // The instance is the interface's owner: which side that is, only the direction tells.
+    match direction {
+        Direction::Ingress => FlowDetails { dst_workload: instance, rule, ..FlowDetails::default() },
+        Direction::Egress => FlowDetails { src_workload: instance, rule, ..FlowDetails::default() },
+        Direction::Unknown => FlowDetails { rule, ..FlowDetails::default() },
+    }
+}

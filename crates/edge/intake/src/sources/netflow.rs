@@ -50,7 +50,10 @@ fn is_datagram(bytes: &[u8]) -> bool {
     match version {
         5 => (1..=30).contains(&second),
         9 => bytes.get(20..22).is_none_or(|set| matches!((set[0], set[1]), (0, 0 | 1) | (1.., _))),
-        10 => second >= 16 && bytes.get(16..18).is_none_or(|set| matches!((set[0], set[1]), (0, 2 | 3) | (1.., _))),
+        10 => {
+            second >= 16
+                && bytes.get(16..18).is_none_or(|set| matches!((set[0], set[1]), (0, 2 | 3) | (1.., _)))
+        }
         _ => false,
     }
 }
@@ -59,9 +62,11 @@ fn open(input: Input) -> Result<Box<dyn FlowReader>, IntakeError> {
     let file = input.label.clone();
     let (reader, ledger) = input.into_parts();
     let mut window = Window::new(reader);
-    let head = window
-        .peek(4)
-        .map_err(|source| IntakeError::Io { action: "read", file: file.to_string(), source })?;
+    let head = window.peek(4).map_err(|source| IntakeError::Io {
+        action: "read",
+        file: file.to_string(),
+        source,
+    })?;
     if head.is_empty() {
         let expected = "a pcap or pcapng capture of exporter datagrams, or the datagrams themselves";
         return Err(IntakeError::Empty { file: file.to_string(), expected });
@@ -162,7 +167,9 @@ impl CaptureReader {
 
 /// Whether a datagram that does not look like flows was sent to a collector's port: then it is worth a reject.
 fn expected(frame: &[u8], payload: &[u8]) -> bool {
-    let Some(udp) = frame.len().checked_sub(payload.len() + 8).and_then(|at| frame.get(at..)) else { return false };
+    let Some(udp) = frame.len().checked_sub(payload.len() + 8).and_then(|at| frame.get(at..)) else {
+        return false;
+    };
     let version = payload.first_chunk().map_or(0, |two| u16::from_be_bytes(*two));
     let port = udp.get(2..4).map_or(0, |two| u16::from_be_bytes([two[0], two[1]]));
     matches!(version, 5 | 9 | 10) && USUAL_PORTS.contains(&port)
@@ -229,7 +236,8 @@ impl RawReader {
         }
         if !is_datagram(bytes) {
             let head: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            let reason = format!("expected a NetFlow v5, v9 or IPFIX header, found the bytes {}", head.join(" "));
+            let reason =
+                format!("expected a NetFlow v5, v9 or IPFIX header, found the bytes {}", head.join(" "));
             let flows = self.ledger.summary.flows;
             return Err(IntakeError::Damaged { file: self.ledger.file.to_string(), offset, reason, flows });
         }

@@ -201,7 +201,9 @@ fn block_length(
     }
     let length = u32_at(head, 4, *big_endian) as usize;
     if !(12..=LONGEST).contains(&length) || length % 4 != 0 {
-        let reason = format!("a pcapng block says that it has {length} bytes; expected a multiple of 4 from 12 to {LONGEST}");
+        let reason = format!(
+            "a pcapng block says that it has {length} bytes; expected a multiple of 4 from 12 to {LONGEST}"
+        );
         return Err(IntakeError::Damaged { file: file.to_owned(), offset, reason, flows });
     }
     let got = window.peek(length).map_err(|e| read_error(file, e))?.len();

@@ -160,7 +160,9 @@ fn run_scratch(slot: Slot, first: bool, rows: Rows<'_>, times: Times, scratch: &
         Slot::DurationMillis => {
             numbers(sized(&mut scratch.duration, rows.count), rows, first, |v| scaled(v, 1_000));
         }
-        Slot::DurationMicros => numbers(sized(&mut scratch.duration, rows.count), rows, first, |v| scaled(v, 1)),
+        Slot::DurationMicros => {
+            numbers(sized(&mut scratch.duration, rows.count), rows, first, |v| scaled(v, 1))
+        }
         Slot::IcmpTypeCode => short(&mut scratch.icmp_type_code),
         Slot::IcmpType => short(&mut scratch.icmp_type),
         Slot::IcmpCode => short(&mut scratch.icmp_code),

@@ -143,7 +143,8 @@ impl Decoder {
     ) -> usize {
         let rows = batch.len();
         let version = bytes.first_chunk().map_or(0, |two| u16::from_be_bytes(*two));
-        let message = Message { sender, version, domain: 0, times: Times { export: received, uptime: None }, offset };
+        let message =
+            Message { sender, version, domain: 0, times: Times { export: received, uptime: None }, offset };
         let used = match version {
             5 => self.version_5(message, bytes, batch, ledger),
             9 => self.version_9(message, bytes, framing, batch, ledger),
@@ -218,7 +219,8 @@ impl Decoder {
         ledger: &mut Ledger,
     ) -> Option<usize> {
         let header = bytes.first_chunk::<20>()?;
-        let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word =
+            |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         message.times = Times { export: i64::from(word(8)) * 1_000_000, uptime: Some(word(4)) };
         message.domain = word(16);
         let state = self.state(message, bytes.len(), ledger)?;
@@ -235,7 +237,8 @@ impl Decoder {
         ledger: &mut Ledger,
     ) -> Option<usize> {
         let header = bytes.first_chunk::<16>()?;
-        let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word =
+            |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         // A message cut short, or with a length that makes no sense, still has sets that can be read.
         let stated = usize::from(u16::from_be_bytes([header[2], header[3]]));
         let length = if stated < 16 { bytes.len() } else { stated.min(bytes.len()) };
@@ -380,7 +383,8 @@ impl Decoder {
                     // Ports that come and go fill this map; templates are still found by their id.
                     self.fields -= state.templates.drain().map(|(_, old)| old.fields.len()).sum::<usize>();
                 }
-                let full = state.latest.len() >= limits.templates_per_exporter && !state.latest.contains_key(&id);
+                let full =
+                    state.latest.len() >= limits.templates_per_exporter && !state.latest.contains_key(&id);
                 let large = fields.len() > limits.fields_per_template;
                 if full || large || self.fields + 2 * fields.len() > limits.fields {
                     ledger.drop_bytes(LIMIT, bytes);
@@ -391,10 +395,7 @@ impl Decoder {
         };
         // Both maps count, although they mostly share: the bound must hold when they do not.
         let size = template.fields.len();
-        let old = [
-            state.templates.insert(key, Arc::clone(&template)),
-            state.latest.insert(id, template),
-        ];
+        let old = [state.templates.insert(key, Arc::clone(&template)), state.latest.insert(id, template)];
         self.fields += 2 * size;
         self.fields -= old.iter().flatten().map(|old| old.fields.len()).sum::<usize>();
         true
@@ -454,7 +455,8 @@ impl Decoder {
         if message.times.uptime.is_none() {
             message.times.uptime = since(state.system_init, message.times.export);
         }
-        let mut run = Run { message, template: &template, state, scratch: &mut self.scratch, places: &mut self.places };
+        let mut run =
+            Run { message, template: &template, state, scratch: &mut self.scratch, places: &mut self.places };
         match (template.scopes, template.plan.has.addresses) {
             (Some(_), _) => Some(run.options(set, ledger)),
             (None, false) => Some(run.skip(set, ledger)),
@@ -557,7 +559,8 @@ impl Run<'_> {
         if !plan.has.system_init || self.message.version != 10 {
             return;
         }
-        let Some(operation) = plan.operations.iter().find(|op| op.slot == super::element::Slot::SystemInit) else {
+        let Some(operation) = plan.operations.iter().find(|op| op.slot == super::element::Slot::SystemInit)
+        else {
             return;
         };
         let (offset, length) = match located {

@@ -123,10 +123,13 @@ fn present_by_protocol(has: Has) -> [u8; 256] {
 
 /// The ICMP type and code from their own fields, if those are there and say anything.
 fn icmp(row: usize, scratch: &Scratch) -> Option<u16> {
-    let at = |column: &[u16]| column.get(row).copied().unwrap_or(0);
-    let joined = at(&scratch.icmp_type_code);
-    let split = at(&scratch.icmp_type) << 8 | at(&scratch.icmp_code) & 0xff;
-    [joined, split].into_iter().find(|stated| *stated != 0)
+    // Fields of their own for type and code are believed as they are. The joined field is often there and zero while the
+    // destination port has the answer.
+    if let Some(kind) = scratch.icmp_type.get(row) {
+        let code = scratch.icmp_code.get(row).copied().unwrap_or(0);
+        return Some(kind << 8 | code & 0xff);
+    }
+    scratch.icmp_type_code.get(row).copied().filter(|joined| *joined != 0)
 }
 
 fn scale(has: Has, batch: &mut FlowBatch, base: usize, samplers: &Samplers, scratch: &Scratch) {

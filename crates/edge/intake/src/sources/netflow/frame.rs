@@ -100,7 +100,8 @@ fn ipv6(packet: &[u8]) -> Frame<'_> {
             17 => return udp(Ip::from_bytes(from), packet.get(at..end)),
             44 => return Frame::Other(FRAGMENT),
             0 | 43 | 60 => {
-                let Some([following, length]) = packet.get(at..).and_then(|rest| rest.first_chunk::<2>()) else {
+                let Some([following, length]) = packet.get(at..).and_then(|rest| rest.first_chunk::<2>())
+                else {
                     return Frame::Other(CUT);
                 };
                 next = *following;
@@ -134,7 +135,28 @@ mod tests {
 
     fn datagram(payload: &[u8]) -> Vec<u8> {
         let total = (28 + payload.len()) as u16;
-        let mut packet = vec![0x45, 0, (total >> 8) as u8, total as u8, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
+        let mut packet = vec![
+            0x45,
+            0,
+            (total >> 8) as u8,
+            total as u8,
+            0,
+            0,
+            0,
+            0,
+            64,
+            17,
+            0,
+            0,
+            192,
+            0,
+            2,
+            1,
+            192,
+            0,
+            2,
+            2,
+        ];
         packet.extend(40_000_u16.to_be_bytes());
         packet.extend(2_055_u16.to_be_bytes());
         packet.extend((8 + payload.len() as u16).to_be_bytes());

@@ -76,9 +76,9 @@ pub(super) struct Has {
 
 impl Template {
     pub(super) fn new(fields: Vec<Field>, scopes: Option<usize>) -> Self {
-        let stride = fields
-            .iter()
-            .try_fold(0_usize, |sum, field| (field.length != VARIABLE).then(|| sum + usize::from(field.length)));
+        let stride = fields.iter().try_fold(0_usize, |sum, field| {
+            (field.length != VARIABLE).then(|| sum + usize::from(field.length))
+        });
         let plan = Plan::compile(&fields);
         Self { fields, scopes, stride, plan }
     }
@@ -186,7 +186,9 @@ impl Slot {
     fn same_column(self, other: Self) -> bool {
         matches!(
             (self, other),
-            (Self::Start(_), Self::Start(_)) | (Self::End(_), Self::End(_)) | (Self::Observed(_), Self::Observed(_))
+            (Self::Start(_), Self::Start(_))
+                | (Self::End(_), Self::End(_))
+                | (Self::Observed(_), Self::Observed(_))
         ) || self == other
     }
 
@@ -283,7 +285,11 @@ fn parse_with(layout: Layout, body: &[u8], enterprise: bool) -> Parsed {
 }
 
 /// One definition; `None` at padding.
-fn definition(layout: Layout, reader: &mut Reader<'_>, enterprise: bool) -> Result<Option<Definition>, String> {
+fn definition(
+    layout: Layout,
+    reader: &mut Reader<'_>,
+    enterprise: bool,
+) -> Result<Option<Definition>, String> {
     let (Some(id), Some(count)) = (reader.u16(), reader.u16()) else { return Ok(None) };
     if id == 0 && count == 0 {
         return Ok(None);
@@ -392,16 +398,24 @@ mod tests {
     fn withdrawals_are_ipfix_only() {
         let body = words(&[300, 0]);
         assert!(matches!(parse_set(Layout::Ipfix, &body).definitions[0].kind, Kind::Withdrawn));
-        assert!(matches!(parse_set(Layout::V9, &body).definitions[0].kind, Kind::Fields(ref f, _) if f.is_empty()));
+        assert!(
+            matches!(parse_set(Layout::V9, &body).definitions[0].kind, Kind::Fields(ref f, _) if f.is_empty())
+        );
         assert!(matches!(parse_set(Layout::Ipfix, &words(&[2, 0])).definitions[0].kind, Kind::Withdrawn));
     }
 
     #[test]
     fn repeated_counters_are_asked_in_turn() {
         let field = |id, length| Field { enterprise: 0, id, length };
-        let template = Template::new(vec![field(85, 4), field(8, 4), field(1, 4), field(1, 4), field(23, 4)], None);
-        let bytes: Vec<_> =
-            template.plan.operations.iter().filter(|op| op.slot == Slot::Bytes).map(|op| (op.offset, op.first)).collect();
+        let template =
+            Template::new(vec![field(85, 4), field(8, 4), field(1, 4), field(1, 4), field(23, 4)], None);
+        let bytes: Vec<_> = template
+            .plan
+            .operations
+            .iter()
+            .filter(|op| op.slot == Slot::Bytes)
+            .map(|op| (op.offset, op.first))
+            .collect();
         assert_eq!(bytes, [(8, true), (12, false), (0, false)]);
         assert_eq!(template.stride, Some(20));
     }

@@ -27,7 +27,8 @@ impl Header {
         Some(Self {
             count: short(header, 2),
             uptime: word(header, 4),
-            export: i64::from(word(header, 8)) * 1_000_000 + i64::from(word(header, 12).min(999_999_999)) / 1_000,
+            export: i64::from(word(header, 8)) * 1_000_000
+                + i64::from(word(header, 12).min(999_999_999)) / 1_000,
             sequence: word(header, 16),
             engine: u32::from(short(header, 20)),
             // Two bits of mode and 14 of interval. Exporters leave the mode at zero and sample all the same.
@@ -54,7 +55,8 @@ pub(super) fn records(header: &Header, records: &[u8], exporter: u32, batch: &mu
     let base = batch.len();
     let count = records.len() / RECORD;
     batch.fill(base + count);
-    let moment = |uptime: u32| header.export - i64::from(header.uptime.wrapping_sub(uptime).cast_signed()) * 1_000;
+    let moment =
+        |uptime: u32| header.export - i64::from(header.uptime.wrapping_sub(uptime).cast_signed()) * 1_000;
     let rate = u64::from(header.sampling.max(1));
     for (row, record) in (base..).zip(records.chunks_exact(RECORD)) {
         let Some(record) = record.first_chunk::<RECORD>() else { continue };
