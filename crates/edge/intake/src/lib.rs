@@ -25,6 +25,7 @@ mod error;
 mod ledger;
 mod lines;
 mod listener;
+mod progress;
 mod source;
 mod sources;
 

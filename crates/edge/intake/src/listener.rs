@@ -10,7 +10,7 @@ use model::{FlowBatch, Micros};
 use crate::error::IntakeError;
 use crate::ledger::{Ledger, OnReject, Reject, Summary};
 use crate::source::BATCH_ROWS;
-use crate::sources::netflow::{Decoder, Limits, SOURCE, Sender};
+use crate::sources::netflow::{Datagram, Decoder, Framing, Limits, SOURCE, Sender};
 
 /// The largest UDP payload.
 const DATAGRAM_MAX: usize = 65_535;
@@ -142,7 +142,8 @@ impl UdpListener {
         // An IPv4 exporter on a dual-stack socket comes as ::ffff:a.b.c.d, which is how addresses are stored anyway.
         let sender = Sender { ip: from.ip().into(), port: from.port() };
         let bytes = &self.buffer[..length];
-        self.decoder.packet(sender, now(), bytes, offset, batch, &mut self.ledger);
+        let datagram = Datagram { sender, received: now(), bytes, framing: Framing::Packet, offset };
+        self.decoder.datagram(datagram, batch, &mut self.ledger);
         Ok(true)
     }
 }

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use crate::error::IntakeError;
 use crate::ledger::{Ledger, Place, Summary};
 use crate::lines::{Line, Lines};
-use crate::source::{BATCH_ROWS, FlowReader, Input, Source};
+use crate::progress::Progress;
+use crate::source::{FlowReader, Input, Source};
 
 /// The row of this format.
 pub(crate) static SOURCE: Source = Source {
@@ -79,7 +80,13 @@ fn detect(head: &[u8]) -> bool {
 
 fn open(input: Input) -> Result<Box<dyn FlowReader>, IntakeError> {
     let (reader, ledger) = input.into_parts();
-    Ok(Box::new(Reader { lines: Lines::new(reader), ledger, layout: None, line: Vec::new(), done: false }))
+    Ok(Box::new(Reader {
+        lines: Lines::new(reader),
+        ledger,
+        layout: None,
+        line: Vec::new(),
+        progress: Progress::default(),
+    }))
 }
 
 /// The fields that matter, as indices into [`Layout::columns`].
@@ -210,7 +217,7 @@ struct Reader {
     ledger: Ledger,
     layout: Option<Layout>,
     line: Vec<u8>,
-    done: bool,
+    progress: Progress,
 }
 
 impl FlowReader for Reader {
@@ -220,27 +227,11 @@ impl FlowReader for Reader {
 
     fn read(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError> {
         let before = batch.len();
-        while !self.done && batch.len() - before < BATCH_ROWS {
-            self.done = true;
-            match self.lines.next(&mut self.line, &mut self.ledger)? {
-                Line::End => {
-                    if self.lines.number == 0 {
-                        let expected = "lines of an AWS VPC flow log";
-                        return Err(IntakeError::Empty { file: self.ledger.file.to_string(), expected });
-                    }
-                    break;
-                }
-                Line::TooLong(bytes) => self.reject(bytes, "line is too long".to_owned()),
-                Line::Text => {
-                    let line = std::mem::take(&mut self.line);
-                    self.record(&line, batch);
-                    self.line = line;
-                }
-            }
-            self.done = false;
-        }
+        let mut progress = std::mem::take(&mut self.progress);
+        let outcome = progress.fill(batch, |batch| self.next_line(batch));
+        self.progress = progress;
         self.ledger.summary.flows += (batch.len() - before) as u64;
-        Ok(batch.len() > before)
+        outcome
     }
 
     fn summary(&self) -> &Summary {
@@ -249,6 +240,23 @@ impl FlowReader for Reader {
 }
 
 impl Reader {
+    fn next_line(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError> {
+        match self.lines.next(&mut self.line, &mut self.ledger)? {
+            Line::End if self.lines.number == 0 => {
+                let expected = "lines of an AWS VPC flow log";
+                return Err(IntakeError::Empty { file: self.ledger.file.to_string(), expected });
+            }
+            Line::End => return Ok(false),
+            Line::TooLong(bytes) => self.reject(bytes, "line is too long".to_owned()),
+            Line::Text => {
+                let line = std::mem::take(&mut self.line);
+                self.record(&line, batch);
+                self.line = line;
+            }
+        }
+        Ok(true)
+    }
+
     fn reject(&mut self, bytes: usize, why: String) {
         self.ledger.reject(BAD_LINE, bytes, Place::Line(self.lines.number), why);
     }
@@ -275,7 +283,10 @@ impl Reader {
             return self.reject(line.len(), why.to_owned());
         };
         match parse(layout, &text) {
-            Ok(Parsed::Flow(flow, details, interface)) => push(*flow, details, interface, batch),
+            Ok(Parsed::Flow(found, interface)) => {
+                let (flow, details) = *found;
+                push(flow, details, interface, batch);
+            }
             Ok(Parsed::NoData) => self.ledger.summary.silent_intervals += 1,
             Ok(Parsed::SkipData) => self.ledger.summary.lost_intervals += 1,
             Err(why) => self.reject(line.len(), why),
@@ -285,7 +296,7 @@ impl Reader {
 
 /// What a record is.
 enum Parsed<'a> {
-    Flow(Box<Flow>, FlowDetails, Option<&'a str>),
+    Flow(Box<(Flow, FlowDetails)>, Option<&'a str>),
     NoData,
     SkipData,
 }
@@ -326,7 +337,7 @@ fn parse<'a>(layout: &Layout, text: &'a str) -> Result<Parsed<'a>, String> {
     }
     let flow = flow(get)?;
     let details = details(get, flow.direction);
-    Ok(Parsed::Flow(Box::new(flow), details, get(Field::Interface)))
+    Ok(Parsed::Flow(Box::new((flow, details)), get(Field::Interface)))
 }
 
 fn flow<'a>(get: impl Fn(Field) -> Option<&'a str>) -> Result<Flow, String> {

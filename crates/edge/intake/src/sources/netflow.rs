@@ -7,6 +7,7 @@ mod element;
 mod finish;
 mod frame;
 mod pending;
+mod records;
 mod sampling;
 mod template;
 mod v5;
@@ -14,14 +15,16 @@ mod v5;
 use model::FlowBatch;
 use netset::Ip;
 
+pub(crate) use decoder::{Datagram, Framing};
 pub use decoder::{Decoder, Limits, Sender};
 
 use self::capture::{Capture, Window};
-use self::decoder::{Framing, NOT_FLOWS};
+use self::decoder::NOT_FLOWS;
 use self::frame::Frame;
 use crate::error::IntakeError;
 use crate::ledger::{Ledger, Summary};
-use crate::source::{BATCH_ROWS, FlowReader, Input, Source};
+use crate::progress::Progress;
+use crate::source::{FlowReader, Input, Source};
 
 /// The row of this format.
 pub(crate) static SOURCE: Source = Source {
@@ -74,30 +77,9 @@ fn open(input: Input) -> Result<Box<dyn FlowReader>, IntakeError> {
     let decoder = Decoder::default();
     if capture::is_capture(head) {
         let capture = Capture::new(window, file)?;
-        return Ok(Box::new(CaptureReader { capture, decoder, ledger, state: Progress::Reading }));
+        return Ok(Box::new(CaptureReader { capture, decoder, ledger, progress: Progress::default() }));
     }
-    Ok(Box::new(RawReader { window, decoder, ledger, state: Progress::Reading }))
-}
-
-/// How far a reader has come.
-enum Progress {
-    Reading,
-    /// Damage was met while rows were at hand: they go out first.
-    Failing(IntakeError),
-    Done,
-}
-
-impl Progress {
-    /// The error that waits, if any; nothing is read after it.
-    fn take_failure(&mut self) -> Option<IntakeError> {
-        match std::mem::replace(self, Self::Done) {
-            Self::Failing(error) => Some(error),
-            other => {
-                *self = other;
-                None
-            }
-        }
-    }
+    Ok(Box::new(RawReader { window, decoder, ledger, progress: Progress::default() }))
 }
 
 /// Reads a capture.
@@ -105,7 +87,7 @@ struct CaptureReader {
     capture: Capture,
     decoder: Decoder,
     ledger: Ledger,
-    state: Progress,
+    progress: Progress,
 }
 
 impl FlowReader for CaptureReader {
@@ -114,21 +96,17 @@ impl FlowReader for CaptureReader {
     }
 
     fn read(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError> {
-        if let Some(error) = self.state.take_failure() {
-            return Err(error);
-        }
-        let before = batch.len();
-        while matches!(self.state, Progress::Reading) && batch.len() - before < BATCH_ROWS {
-            if let Err(error) = self.packet(batch) {
+        let mut progress = std::mem::take(&mut self.progress);
+        let outcome = progress.fill(batch, |batch| {
+            let more = self.packet(batch);
+            if !matches!(more, Ok(true)) {
                 self.decoder.give_up_waiting(&mut self.ledger);
-                self.state = Progress::Failing(error);
             }
-        }
+            more
+        });
+        self.progress = progress;
         self.ledger.summary.bytes_read = self.capture.offset();
-        if batch.len() > before {
-            return Ok(true);
-        }
-        self.state.take_failure().map_or(Ok(false), Err)
+        outcome
     }
 
     fn summary(&self) -> &Summary {
@@ -137,31 +115,35 @@ impl FlowReader for CaptureReader {
 }
 
 impl CaptureReader {
-    fn packet(&mut self, batch: &mut FlowBatch) -> Result<(), IntakeError> {
-        let summary = &self.ledger.summary;
-        let (packets, datagrams) = (summary.packets, summary.datagrams);
-        let Some(packet) = self.capture.next(summary.flows)? else {
-            self.state = Progress::Done;
-            self.decoder.give_up_waiting(&mut self.ledger);
-            if datagrams == 0 {
-                let file = self.ledger.file.to_string();
-                return Err(match packets {
-                    0 => IntakeError::Empty { file, expected: "packets in the capture" },
-                    _ => IntakeError::NoDatagrams { file, packets },
-                });
-            }
-            return Ok(());
-        };
+    fn packet(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError> {
+        let Some(packet) = self.capture.next(self.ledger.summary.flows)? else { return self.end() };
         self.ledger.summary.packets += 1;
         match frame::unwrap(packet.link, packet.bytes) {
             Frame::Udp { sender, payload } if is_datagram(payload) || expected(packet.bytes, payload) => {
-                let (at, offset) = (packet.at, packet.offset);
-                self.decoder.datagram(sender, at, payload, Framing::Packet, offset, batch, &mut self.ledger);
+                let datagram = Datagram {
+                    sender,
+                    received: packet.at,
+                    bytes: payload,
+                    framing: Framing::Packet,
+                    offset: packet.offset,
+                };
+                self.decoder.datagram(datagram, batch, &mut self.ledger);
             }
             Frame::Udp { .. } => self.ledger.drop_bytes(NOT_FLOWS, packet.bytes.len()),
             Frame::Other(reason) => self.ledger.drop_bytes(reason, packet.bytes.len()),
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// The capture is read. One without any exporter's datagram is most likely the wrong capture.
+    fn end(&self) -> Result<bool, IntakeError> {
+        let summary = &self.ledger.summary;
+        let file = self.ledger.file.to_string();
+        match (summary.packets, summary.datagrams) {
+            (0, _) => Err(IntakeError::Empty { file, expected: "packets in the capture" }),
+            (packets, 0) => Err(IntakeError::NoDatagrams { file, packets }),
+            _ => Ok(false),
+        }
     }
 }
 
@@ -180,7 +162,7 @@ struct RawReader {
     window: Window,
     decoder: Decoder,
     ledger: Ledger,
-    state: Progress,
+    progress: Progress,
 }
 
 /// More than any datagram has.
@@ -192,21 +174,17 @@ impl FlowReader for RawReader {
     }
 
     fn read(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError> {
-        if let Some(error) = self.state.take_failure() {
-            return Err(error);
-        }
-        let before = batch.len();
-        while matches!(self.state, Progress::Reading) && batch.len() - before < BATCH_ROWS {
-            if let Err(error) = self.datagram(batch) {
+        let mut progress = std::mem::take(&mut self.progress);
+        let outcome = progress.fill(batch, |batch| {
+            let more = self.datagram(batch);
+            if !matches!(more, Ok(true)) {
                 self.decoder.give_up_waiting(&mut self.ledger);
-                self.state = Progress::Failing(error);
             }
-        }
+            more
+        });
+        self.progress = progress;
         self.ledger.summary.bytes_read = self.window.offset;
-        if batch.len() > before {
-            return Ok(true);
-        }
-        self.state.take_failure().map_or(Ok(false), Err)
+        outcome
     }
 
     fn summary(&self) -> &Summary {
@@ -215,7 +193,7 @@ impl FlowReader for RawReader {
 }
 
 impl RawReader {
-    fn datagram(&mut self, batch: &mut FlowBatch) -> Result<(), IntakeError> {
+    fn datagram(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError> {
         let offset = self.window.offset;
         let bytes = self.window.peek(DATAGRAM_MAX).map_err(|source| IntakeError::Io {
             action: "read",
@@ -225,14 +203,11 @@ impl RawReader {
         if bytes.iter().all(|byte| *byte == 0) {
             // The end, or padding up to it.
             let length = bytes.len();
-            self.state = if length == 0 { Progress::Done } else { Progress::Reading };
-            if length == 0 {
-                self.decoder.give_up_waiting(&mut self.ledger);
-            } else {
+            if length > 0 {
                 self.ledger.drop_bytes("zeroes between datagrams", length);
                 self.window.consume(length);
             }
-            return Ok(());
+            return Ok(length > 0);
         }
         if !is_datagram(bytes) {
             let head: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -243,9 +218,9 @@ impl RawReader {
         }
         // A file does not say who sent its datagrams, nor when.
         let sender = Sender { ip: Ip(0), port: 0 };
-        let framing = Framing::Concatenated;
-        let used = self.decoder.datagram(sender, 0, bytes, framing, offset, batch, &mut self.ledger);
+        let datagram = Datagram { sender, received: 0, bytes, framing: Framing::Concatenated, offset };
+        let used = self.decoder.datagram(datagram, batch, &mut self.ledger);
         self.window.consume(used);
-        Ok(())
+        Ok(true)
     }
 }

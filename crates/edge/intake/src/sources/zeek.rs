@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::error::IntakeError;
 use crate::ledger::{Ledger, Place, Summary};
 use crate::lines::{Line, Lines};
-use crate::source::{BATCH_ROWS, FlowReader, Input, Source};
+use crate::progress::Progress;
+use crate::source::{FlowReader, Input, Source};
 
 /// The row of this format.
 pub(crate) static SOURCE: Source = Source {
@@ -51,7 +52,7 @@ fn open(input: Input) -> Result<Box<dyn FlowReader>, IntakeError> {
         columns: Columns::default(),
         object: Object::default(),
         line: Vec::new(),
-        done: false,
+        progress: Progress::default(),
     }))
 }
 
@@ -221,7 +222,7 @@ struct Reader {
     columns: Columns,
     object: Object,
     line: Vec<u8>,
-    done: bool,
+    progress: Progress,
 }
 
 impl FlowReader for Reader {
@@ -231,19 +232,11 @@ impl FlowReader for Reader {
 
     fn read(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError> {
         let before = batch.len();
-        let mut outcome = Ok(true);
-        while !self.done && batch.len() - before < BATCH_ROWS && matches!(outcome, Ok(true)) {
-            outcome = self.next_line(batch);
-        }
+        let mut progress = std::mem::take(&mut self.progress);
+        let outcome = progress.fill(batch, |batch| self.next_line(batch));
+        self.progress = progress;
         self.ledger.summary.flows += (batch.len() - before) as u64;
-        match outcome {
-            // Headers that make no sense stop the reading; what came before them is in the batch.
-            Err(error) => {
-                self.done = true;
-                Err(error)
-            }
-            Ok(_) => Ok(batch.len() > before),
-        }
+        outcome
     }
 
     fn summary(&self) -> &Summary {
@@ -261,16 +254,16 @@ impl Reader {
         let found = self.lines.next(&mut line, &mut self.ledger)?;
         let number = self.lines.number;
         match found {
+            Line::End if number == 0 => {
+                let expected = "a Zeek conn.log";
+                return Err(IntakeError::Empty { file: self.ledger.file.to_string(), expected });
+            }
             Line::End => {
-                self.done = true;
-                if number == 0 {
-                    let expected = "a Zeek conn.log";
-                    return Err(IntakeError::Empty { file: self.ledger.file.to_string(), expected });
-                }
                 if !self.object.text.is_empty() {
                     let (at, bytes) = (self.object.line, self.object.text.len());
                     self.reject(at, bytes, "the JSON object does not end".to_owned());
                 }
+                return Ok(false);
             }
             Line::TooLong(bytes) => self.reject(number, bytes, "line is too long".to_owned()),
             Line::Text => self.text(&line, number, batch)?,

@@ -200,7 +200,7 @@ fn block_length(
         *big_endian = head[8..12] == [0x1a, 0x2b, 0x3c, 0x4d];
     }
     let length = u32_at(head, 4, *big_endian) as usize;
-    if !(12..=LONGEST).contains(&length) || length % 4 != 0 {
+    if !(12..=LONGEST).contains(&length) || !length.is_multiple_of(4) {
         let reason = format!(
             "a pcapng block says that it has {length} bytes; expected a multiple of 4 from 12 to {LONGEST}"
         );

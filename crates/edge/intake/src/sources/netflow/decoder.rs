@@ -7,10 +7,10 @@ use foldhash::fast::FixedState;
 use model::{Exporter, FlowBatch, Micros};
 use netset::Ip;
 
-use super::columns::{self, Scratch, Times};
-use super::finish;
+use super::columns::{Scratch, Times};
 use super::pending::{Pending, Waiting};
-use super::sampling::{Announced, Refused, Samplers};
+use super::records::Run;
+use super::sampling::Samplers;
 use super::template::{Field, Kind, Layout, Parsed, Template, parse_set};
 use super::v5;
 use crate::ledger::{Ledger, Place};
@@ -63,15 +63,15 @@ pub struct Decoder {
 }
 
 /// What is remembered of one exporter.
-struct State {
-    name: Exporter,
+pub(super) struct State {
+    pub(super) name: Exporter,
     /// By UDP source port and template id (RFC 7011, 8.4).
     templates: HashMap<(u16, u16), Arc<Template>, FixedState>,
     /// By template id alone, the latest: some exporters send each datagram from another port.
     latest: HashMap<u16, Arc<Template>, FixedState>,
-    samplers: Samplers,
+    pub(super) samplers: Samplers,
     /// Milliseconds since the epoch when it started, if options data said so.
-    system_init: Option<u64>,
+    pub(super) system_init: Option<u64>,
     /// Port and number that the next datagram should have.
     expected: Option<(u16, u32)>,
 }
@@ -87,9 +87,20 @@ pub(super) struct Message {
     pub(super) offset: u64,
 }
 
+/// A datagram to decode.
+pub(crate) struct Datagram<'a> {
+    pub(crate) sender: Sender,
+    /// When it was received or captured; 0 when not known.
+    pub(crate) received: Micros,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) framing: Framing,
+    /// Where rejects say that it began.
+    pub(crate) offset: u64,
+}
+
 /// Whether other datagrams may follow in the same buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// One datagram, as it came in a UDP packet.
     Packet,
     /// Datagrams one after the other, as files of them have it.
@@ -104,10 +115,7 @@ const RESERVED: &str = "set with a reserved id";
 pub(super) const NO_TEMPLATE: &str = "set without a template";
 const CORRUPT: &str = "corrupt template";
 const LIMIT: &str = "limit on templates reached";
-const NO_ADDRESSES: &str = "record without addresses";
 const SHORT_SET: &str = "set shorter than a record";
-const BAD_RECORD: &str = "record does not fit its set";
-const BAD_RATE: &str = "sampling rate refused";
 const TOO_MANY: &str = "limit on exporters reached";
 
 impl Default for Decoder {
@@ -129,22 +137,19 @@ impl Decoder {
         }
     }
 
-    /// Appends the flows of a datagram to a batch, and those of earlier sets that waited for a template in it.
-    /// `offset` is where rejects say the datagram began. Returns how many bytes the datagram had.
-    pub(super) fn datagram(
+    /// Appends the flows of a datagram to a batch, and those of earlier sets that waited for a template in it. Returns how
+    /// many bytes the datagram had.
+    pub(crate) fn datagram(
         &mut self,
-        sender: Sender,
-        received: Micros,
-        bytes: &[u8],
-        framing: Framing,
-        offset: u64,
+        datagram: Datagram<'_>,
         batch: &mut FlowBatch,
         ledger: &mut Ledger,
     ) -> usize {
+        let Datagram { sender, received, bytes, framing, offset } = datagram;
         let rows = batch.len();
         let version = bytes.first_chunk().map_or(0, |two| u16::from_be_bytes(*two));
-        let message =
-            Message { sender, version, domain: 0, times: Times { export: received, uptime: None }, offset };
+        let times = Times { export: received, uptime: None };
+        let message = Message { sender, version, domain: 0, times, offset };
         let used = match version {
             5 => self.version_5(message, bytes, batch, ledger),
             9 => self.version_9(message, bytes, framing, batch, ledger),
@@ -165,19 +170,6 @@ impl Decoder {
         }
         ledger.summary.flows += (batch.len() - rows) as u64;
         used
-    }
-
-    /// One datagram of the network; see [`Self::datagram`].
-    pub(crate) fn packet(
-        &mut self,
-        sender: Sender,
-        received: Micros,
-        bytes: &[u8],
-        offset: u64,
-        batch: &mut FlowBatch,
-        ledger: &mut Ledger,
-    ) {
-        self.datagram(sender, received, bytes, Framing::Packet, offset, batch, ledger);
     }
 
     /// Counts the sets whose template never came. The end of an input.
@@ -466,7 +458,7 @@ impl Decoder {
 }
 
 /// Milliseconds that an exporter was up at a moment, modulo 2^32.
-fn since(system_init: Option<u64>, export: Micros) -> Option<u32> {
+pub(super) fn since(system_init: Option<u64>, export: Micros) -> Option<u32> {
     let init = system_init.filter(|init| *init > 0)?;
     Some((export / 1_000).cast_unsigned().wrapping_sub(init) as u32)
 }
@@ -505,133 +497,4 @@ fn sequence(state: &mut State, port: u16, number: u32, step: u32, ledger: &mut L
         ledger.sequence_jump(&state.name.0, (ahead < 1 << 31).then_some(ahead));
     }
     state.expected = Some((port, number.wrapping_add(step)));
-}
-
-/// One data set and what is needed to decode it.
-struct Run<'a> {
-    message: Message,
-    template: &'a Template,
-    state: &'a mut State,
-    scratch: &'a mut Scratch,
-    places: &'a mut Vec<(usize, usize)>,
-}
-
-impl Run<'_> {
-    /// Flows. Returns their number.
-    fn records(&mut self, set: &[u8], batch: &mut FlowBatch, ledger: &mut Ledger) -> u32 {
-        let base = batch.len();
-        match self.template.stride {
-            Some(stride) => {
-                let whole = &set[..set.len() / stride * stride];
-                self.scratch.clear();
-                self.system_init_of(whole, None);
-                columns::fixed(self.template, stride, whole, self.message.times, batch, self.scratch);
-                self.finish(batch, base);
-                if !self.template.plan.details.is_empty() {
-                    for (row, record) in (base..).zip(whole.chunks_exact(stride)) {
-                        finish::add_details(self.template, record, None, batch, row);
-                    }
-                }
-            }
-            None => self.each_record(set, ledger, |run, record| {
-                let row = batch.len();
-                run.scratch.clear();
-                run.system_init_of(record, Some(()));
-                columns::single(run.template, record, run.places, run.message.times, batch, run.scratch);
-                run.finish(batch, row);
-                if !run.template.plan.details.is_empty() {
-                    finish::add_details(run.template, record, Some(run.places), batch, row);
-                }
-            }),
-        }
-        (batch.len() - base) as u32
-    }
-
-    fn finish(&mut self, batch: &mut FlowBatch, base: usize) {
-        let exporter = batch.intern_exporter(&self.state.name);
-        let times = self.message.times;
-        finish::finish(self.template, batch, base, times, exporter, &self.state.samplers, self.scratch);
-    }
-
-    /// Some exporters repeat in each record when they started; records of one set agree on it.
-    fn system_init_of(&mut self, record: &[u8], located: Option<()>) {
-        let plan = &self.template.plan;
-        if !plan.has.system_init || self.message.version != 10 {
-            return;
-        }
-        let Some(operation) = plan.operations.iter().find(|op| op.slot == super::element::Slot::SystemInit)
-        else {
-            return;
-        };
-        let (offset, length) = match located {
-            Some(()) => self.places.get(operation.field).copied().unwrap_or_default(),
-            None => (operation.offset, operation.length),
-        };
-        let init = unsigned(record.get(offset..offset + length).unwrap_or_default());
-        if let Some(uptime) = since(Some(init), self.message.times.export) {
-            self.message.times.uptime = Some(uptime);
-        }
-    }
-
-    /// Records that are not about addresses: counted, because nobody can make a rule of them.
-    fn skip(&mut self, set: &[u8], ledger: &mut Ledger) -> u32 {
-        let mut count = 0;
-        self.each_record(set, ledger, |_, _| count += 1);
-        ledger.drop_many(NO_ADDRESSES, count as usize, set.len());
-        count
-    }
-
-    /// What the exporter says of itself: sampling and when it started.
-    fn options(&mut self, set: &[u8], ledger: &mut Ledger) -> u32 {
-        let (mut count, mut refused) = (0, None);
-        self.each_record(set, ledger, |run, record| {
-            count += 1;
-            let mut announced = Announced::default();
-            for operation in &run.template.plan.operations {
-                let Some((offset, length)) = run.places.get(operation.field) else { continue };
-                let value = unsigned(record.get(*offset..*offset + *length).unwrap_or_default());
-                if operation.slot == super::element::Slot::SystemInit {
-                    run.state.system_init = Some(value);
-                }
-                announced.put(operation.slot, value);
-            }
-            match announced.rate() {
-                Ok(Some(rate)) => run.state.samplers.learn(&announced, rate),
-                Ok(None) => {}
-                Err(Refused(rate)) => refused = Some(rate),
-            }
-        });
-        if let Some(rate) = refused {
-            let detail = format!("sampling rate {rate} from {}; expected 1 to 1000000", self.state.name.0);
-            ledger.reject(BAD_RATE, 0, Place::Offset(self.message.offset), detail);
-        }
-        ledger.summary.options_records += u64::from(count);
-        count
-    }
-
-    /// Locates the fields of each record in turn.
-    fn each_record(&mut self, set: &[u8], ledger: &mut Ledger, mut each: impl FnMut(&mut Self, &[u8])) {
-        let (mut rest, least) = (set, self.template.least());
-        while rest.len() >= least {
-            let Some(length) = self.template.locate(rest, self.places) else {
-                // What is left may be padding; a record that was cut is not all zero.
-                if rest.iter().any(|byte| *byte != 0) {
-                    let detail = format!("a record of {} runs past its set", self.state.name.0);
-                    ledger.reject(BAD_RECORD, rest.len(), Place::Offset(self.message.offset), detail);
-                }
-                return;
-            };
-            // A set is padded with less than a record; with empty fields of variable length a record may be that short,
-            // but then it is not all zero.
-            if self.template.stride.is_none() && rest.len() < 4 && rest.iter().all(|byte| *byte == 0) {
-                return;
-            }
-            each(self, &rest[..length]);
-            rest = &rest[length..];
-        }
-    }
-}
-
-fn unsigned(bytes: &[u8]) -> u64 {
-    if bytes.len() > 8 { 0 } else { bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)) }
 }

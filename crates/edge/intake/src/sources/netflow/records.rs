@@ -1,0 +1,143 @@
+//! One data set: records of traffic into rows, options records into what they say of the exporter.
+
+use model::FlowBatch;
+
+use super::columns::{self, Scratch};
+use super::decoder::{Message, State, since};
+use super::element::Slot;
+use super::finish;
+use super::sampling::{Announced, Refused};
+use super::template::Template;
+use crate::ledger::{Ledger, Place};
+
+const NO_ADDRESSES: &str = "record without addresses";
+const BAD_RECORD: &str = "record does not fit its set";
+const BAD_RATE: &str = "sampling rate refused";
+
+/// One data set and what is needed to decode it.
+pub(super) struct Run<'a> {
+    pub(super) message: Message,
+    pub(super) template: &'a Template,
+    pub(super) state: &'a mut State,
+    pub(super) scratch: &'a mut Scratch,
+    pub(super) places: &'a mut Vec<(usize, usize)>,
+}
+
+impl Run<'_> {
+    /// Flows. Returns their number.
+    pub(super) fn records(&mut self, set: &[u8], batch: &mut FlowBatch, ledger: &mut Ledger) -> u32 {
+        let base = batch.len();
+        match self.template.stride {
+            Some(stride) => {
+                let whole = &set[..set.len() / stride * stride];
+                self.scratch.clear();
+                self.system_init_of(whole, None);
+                columns::fixed(self.template, stride, whole, self.message.times, batch, self.scratch);
+                self.finish(batch, base);
+                if !self.template.plan.details.is_empty() {
+                    for (row, record) in (base..).zip(whole.chunks_exact(stride)) {
+                        finish::add_details(self.template, record, None, batch, row);
+                    }
+                }
+            }
+            None => self.each_record(set, ledger, |run, record| {
+                let row = batch.len();
+                run.scratch.clear();
+                run.system_init_of(record, Some(()));
+                columns::single(run.template, record, run.places, run.message.times, batch, run.scratch);
+                run.finish(batch, row);
+                if !run.template.plan.details.is_empty() {
+                    finish::add_details(run.template, record, Some(run.places), batch, row);
+                }
+            }),
+        }
+        (batch.len() - base) as u32
+    }
+
+    fn finish(&mut self, batch: &mut FlowBatch, base: usize) {
+        let exporter = batch.intern_exporter(&self.state.name);
+        let times = self.message.times;
+        finish::finish(self.template, batch, base, times, exporter, &self.state.samplers, self.scratch);
+    }
+
+    /// Some exporters repeat in each record when they started; records of one set agree on it.
+    fn system_init_of(&mut self, record: &[u8], located: Option<()>) {
+        let plan = &self.template.plan;
+        if !plan.has.system_init || self.message.version != 10 {
+            return;
+        }
+        let Some(operation) = plan.operations.iter().find(|op| op.slot == Slot::SystemInit) else {
+            return;
+        };
+        let (offset, length) = match located {
+            Some(()) => self.places.get(operation.field).copied().unwrap_or_default(),
+            None => (operation.offset, operation.length),
+        };
+        let init = unsigned(record.get(offset..offset + length).unwrap_or_default());
+        if let Some(uptime) = since(Some(init), self.message.times.export) {
+            self.message.times.uptime = Some(uptime);
+        }
+    }
+
+    /// Records that are not about addresses: counted, because nobody can make a rule of them.
+    pub(super) fn skip(&mut self, set: &[u8], ledger: &mut Ledger) -> u32 {
+        let mut count = 0;
+        self.each_record(set, ledger, |_, _| count += 1);
+        ledger.drop_many(NO_ADDRESSES, count as usize, set.len());
+        count
+    }
+
+    /// What the exporter says of itself: sampling and when it started.
+    pub(super) fn options(&mut self, set: &[u8], ledger: &mut Ledger) -> u32 {
+        let (mut count, mut refused) = (0, None);
+        self.each_record(set, ledger, |run, record| {
+            count += 1;
+            let mut announced = Announced::default();
+            for operation in &run.template.plan.operations {
+                let Some((offset, length)) = run.places.get(operation.field) else { continue };
+                let value = unsigned(record.get(*offset..*offset + *length).unwrap_or_default());
+                if operation.slot == Slot::SystemInit {
+                    run.state.system_init = Some(value);
+                }
+                announced.put(operation.slot, value);
+            }
+            match announced.rate() {
+                Ok(Some(rate)) => run.state.samplers.learn(&announced, rate),
+                Ok(None) => {}
+                Err(Refused(rate)) => refused = Some(rate),
+            }
+        });
+        if let Some(rate) = refused {
+            let detail = format!("sampling rate {rate} from {}; expected 1 to 1000000", self.state.name.0);
+            ledger.reject(BAD_RATE, 0, Place::Offset(self.message.offset), detail);
+        }
+        ledger.summary.options_records += u64::from(count);
+        count
+    }
+
+    /// Locates the fields of each record in turn.
+    fn each_record(&mut self, set: &[u8], ledger: &mut Ledger, mut each: impl FnMut(&mut Self, &[u8])) {
+        let (mut rest, least) = (set, self.template.least());
+        while rest.len() >= least {
+            let Some(length) = self.template.locate(rest, self.places) else {
+                // What is left may be padding; a record that was cut is not all zero.
+                if rest.iter().any(|byte| *byte != 0) {
+                    let detail = format!("a record of {} runs past its set", self.state.name.0);
+                    ledger.reject(BAD_RECORD, rest.len(), Place::Offset(self.message.offset), detail);
+                }
+                return;
+            };
+            // A set is padded with less than a record; with empty fields of variable length a record may be that short,
+            // but then it is not all zero.
+            if self.template.stride.is_none() && rest.len() < 4 && rest.iter().all(|byte| *byte == 0) {
+                return;
+            }
+            each(self, &rest[..length]);
+            rest = &rest[length..];
+        }
+    }
+}
+
+fn unsigned(bytes: &[u8]) -> u64 {
+    if bytes.len() > 8 { 0 } else { bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)) }
+}
