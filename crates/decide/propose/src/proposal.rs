@@ -1,8 +1,8 @@
 //! What a proposal says beside the policy itself.
 
-use model::{Micros, Service};
+use model::{Micros, Service, format_time};
 use policy::PolicySet;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Version of the JSON form of [`Proposal`].
 pub const FORMAT_VERSION: u32 = 1;
@@ -61,9 +61,11 @@ pub struct RuleEvidence {
     pub hours: u32,
     /// Days with traffic: calendar days from first to last, at most `hours`.
     pub days: u32,
-    /// First packet, microseconds since the epoch.
+    /// First packet.
+    #[serde(serialize_with = "rfc3339")]
     pub first: Micros,
-    /// Last packet, microseconds since the epoch.
+    /// Last packet.
+    #[serde(serialize_with = "rfc3339")]
     pub last: Micros,
     /// Distinct clients seen.
     pub clients: u64,
@@ -93,9 +95,11 @@ pub struct Sample {
     pub flows: u64,
     /// Bytes both ways.
     pub bytes: u64,
-    /// First packet, microseconds since the epoch.
+    /// First packet.
+    #[serde(serialize_with = "rfc3339")]
     pub first: Micros,
-    /// Last packet, microseconds since the epoch.
+    /// Last packet.
+    #[serde(serialize_with = "rfc3339")]
     pub last: Micros,
 }
 
@@ -162,8 +166,14 @@ pub struct Quarantined {
     pub flows: u64,
     /// Bytes both ways.
     pub bytes: u64,
-    /// First packet, microseconds since the epoch.
+    /// First packet.
+    #[serde(serialize_with = "rfc3339")]
     pub first: Micros,
-    /// Last packet, microseconds since the epoch.
+    /// Last packet.
+    #[serde(serialize_with = "rfc3339")]
     pub last: Micros,
+}
+
+fn rfc3339<S: Serializer>(at: &Micros, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_time(*at))
 }

@@ -389,6 +389,7 @@ fn the_json_form_carries_its_version() {
     let proposal = propose(&graph, &segmentation, &ProposeOptions::default());
     let json: serde_json::Value = serde_json::to_value(&proposal).unwrap();
     assert_eq!(json["format_version"], 1);
+    assert_eq!(json["rules"][0]["evidence"]["first"], "1970-01-01T01:00:00.000Z");
     assert!(
         json["rules"][0]["evidence"]["flows"].is_u64() && json["frontier"][0]["over_permission"].is_f64()
     );
