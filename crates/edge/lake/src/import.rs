@@ -1,0 +1,259 @@
+//! One import: all of a source is stored, or nothing.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use model::{FlowBatch, Micros, RollupRow, TimeWindow};
+use sha2::{Digest, Sha256};
+
+use crate::Lake;
+use crate::error::LakeError;
+use crate::part::{Part, sync_folders};
+use crate::spool::FlowSpool;
+use crate::sums::EdgeSpool;
+
+/// What makes a source that source: its content, not its name. Imported once, it is never imported again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceIdentity {
+    /// SHA-256 of the content.
+    pub sha256: [u8; 32],
+    /// Bytes.
+    pub size: u64,
+    /// The format that it is read as.
+    pub format: String,
+    /// What people call it: a path, usually.
+    pub name: String,
+}
+
+impl SourceIdentity {
+    /// Reads all of a source to know it. Memory: 64 KiB.
+    ///
+    /// # Errors
+    /// What the reader says.
+    pub fn of_reader(format: &str, name: &str, mut content: impl Read) -> io::Result<Self> {
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0_u8; 64 << 10];
+        let mut size = 0;
+        loop {
+            match content.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => {
+                    hash.update(&buffer[..length]);
+                    size += length as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self { sha256: hash.finalize().into(), size, format: format.to_owned(), name: name.to_owned() })
+    }
+
+    /// The `sequence`-th portion of what a listener, started at a moment, received: it has no content to go by.
+    pub fn of_stream(format: &str, name: &str, started: Micros, sequence: u64) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(name.as_bytes());
+        hash.update(started.to_be_bytes());
+        hash.update(sequence.to_be_bytes());
+        Self { sha256: hash.finalize().into(), size: 0, format: format.to_owned(), name: name.to_owned() }
+    }
+}
+
+/// An import that was accepted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ImportReceipt {
+    /// Its number in this lake.
+    pub id: i64,
+    /// See [`SourceIdentity::name`].
+    pub name: String,
+    /// See [`SourceIdentity::format`].
+    pub format: String,
+    /// When it was accepted.
+    pub imported_at: Micros,
+    /// Flows stored.
+    pub flows: u64,
+    /// Hourly sums stored.
+    pub edges: u64,
+    /// First and last start of its flows, both included; none when there were none.
+    pub window: Option<TimeWindow>,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
+/// What a source is met with.
+#[derive(Debug)]
+pub enum Begun<'lake> {
+    /// It was imported before; nothing needs to be done.
+    AlreadyImported(ImportReceipt),
+    /// It is new: fill the import and commit it.
+    New(ImportTx<'lake>),
+}
+
+/// An import under way. Dropped without [`ImportTx::commit`], it leaves nothing.
+///
+/// Memory, whatever the size of the source: 62 MB of flows that wait for their hour to be written, 180 MB of sums,
+/// and one row group being encoded (131,072 rows, about 40 MB); less than 300 MB together.
+#[derive(Debug)]
+pub struct ImportTx<'lake> {
+    lake: &'lake mut Lake,
+    source: SourceIdentity,
+    id: i64,
+    replaces: Option<i64>,
+    spools: Spools,
+    files: Vec<Part>,
+    named: u32,
+    flows: u64,
+    window: Option<TimeWindow>,
+}
+
+#[derive(Default)]
+struct Spools {
+    flows: FlowSpool,
+    edges: EdgeSpool,
+}
+
+impl std::fmt::Debug for Spools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("..")
+    }
+}
+
+impl Lake {
+    /// Begins to import a source, unless it has been imported before.
+    ///
+    /// # Errors
+    /// When the lake was opened for reading only, or the state cannot be read.
+    pub fn begin_import(&mut self, source: SourceIdentity) -> Result<Begun<'_>, LakeError> {
+        self.writable()?;
+        match self.state.import_of(&source)? {
+            Some(receipt) => Ok(Begun::AlreadyImported(receipt)),
+            None => Ok(Begun::New(self.import(source, None)?)),
+        }
+    }
+
+    /// Begins to import a source even if it has been imported before: the commit then replaces what that import stored.
+    /// For sources whose stored files were damaged, or that are now oriented better.
+    ///
+    /// # Errors
+    /// As [`Lake::begin_import`].
+    pub fn begin_import_again(&mut self, source: SourceIdentity) -> Result<ImportTx<'_>, LakeError> {
+        self.writable()?;
+        let replaces = self.state.import_of(&source)?.map(|receipt| receipt.id);
+        self.import(source, replaces)
+    }
+
+    fn import(&mut self, source: SourceIdentity, replaces: Option<i64>) -> Result<ImportTx<'_>, LakeError> {
+        let id = self.state.next_import()?;
+        Ok(ImportTx {
+            lake: self,
+            source,
+            id,
+            replaces,
+            spools: Spools::default(),
+            files: Vec::new(),
+            named: 0,
+            flows: 0,
+            window: None,
+        })
+    }
+}
+
+impl ImportTx<'_> {
+    /// Adds flows, oriented or not, in any order; about the order of time is best, for it makes fewer files.
+    ///
+    /// # Errors
+    /// When files cannot be written; the import is then lost, what was committed before is not.
+    pub fn append(&mut self, batch: &FlowBatch) -> Result<(), LakeError> {
+        self.flows += batch.len() as u64;
+        for at in &batch.start {
+            let window = self.window.get_or_insert(TimeWindow { from: *at, to: *at });
+            *window = TimeWindow { from: window.from.min(*at), to: window.to.max(*at) };
+        }
+        let (id, named) = (self.id, &mut self.named);
+        let mut name = || next_name(id, named);
+        self.spools.flows.append(batch, &self.lake.root, &mut name, &mut self.files)
+    }
+
+    /// Adds the hourly sums of the same flows, in portions of any size and order; equal keys are added up. Sums by day
+    /// are derived.
+    ///
+    /// # Errors
+    /// As [`ImportTx::append`].
+    pub fn append_rollups(&mut self, rows: &[RollupRow]) -> Result<(), LakeError> {
+        let (id, named) = (self.id, &mut self.named);
+        let mut name = || next_name(id, named);
+        self.spools.edges.append(rows, &self.lake.root, &mut name, &mut self.files)
+    }
+
+    /// Flows so far.
+    pub fn flows(&self) -> u64 {
+        self.flows
+    }
+
+    /// Makes the import durable and visible, at once and as a whole. When this returns, no crash loses it.
+    ///
+    /// # Errors
+    /// As [`ImportTx::append`]; nothing of the import is stored then.
+    pub fn commit(mut self) -> Result<ImportReceipt, LakeError> {
+        let (id, named) = (self.id, &mut self.named);
+        let mut name = || next_name(id, named);
+        let root = self.lake.root.clone();
+        self.spools.flows.finish(&root, &mut name, &mut self.files)?;
+        self.spools.edges.finish(&root, &mut name, &mut self.files)?;
+        for part in &self.files {
+            part.publish(&root)?;
+        }
+        sync_folders(&root, self.files.iter().map(|part| part.path.as_str()))?;
+        let receipt = ImportReceipt {
+            id,
+            name: self.source.name.clone(),
+            format: self.source.format.clone(),
+            imported_at: now(),
+            flows: self.flows,
+            edges: self.rows(crate::Relation::Hourly),
+            window: self.window,
+            bytes: self.files.iter().map(|part| part.bytes).sum(),
+        };
+        let replaced = self.lake.state.commit_import(&receipt, &self.source, &self.files, self.replaces);
+        if matches!(replaced, Ok(_) | Err(LakeError::State { .. } | LakeError::Io { .. })) {
+            // When the disk fails during a commit, only the next opening can tell whether it happened: the files stay
+            // until then. A full disk is certain: it did not.
+            self.files.clear();
+        }
+        let replaced = replaced?;
+        for path in replaced {
+            // What cannot be removed now is no longer in the manifest, and is removed when the lake is next opened.
+            let _ = fs::remove_file(root.join(path));
+        }
+        Ok(receipt)
+    }
+
+    fn rows(&self, relation: crate::Relation) -> u64 {
+        self.files.iter().filter(|part| part.relation == relation).map(|part| part.rows).sum()
+    }
+}
+
+impl Drop for ImportTx<'_> {
+    fn drop(&mut self) {
+        // After a commit the list is empty.
+        discard(&self.lake.root, &self.files);
+    }
+}
+
+fn discard(root: &Path, files: &[Part]) {
+    files.iter().for_each(|part| part.discard(root));
+}
+
+fn next_name(id: i64, named: &mut u32) -> String {
+    *named += 1;
+    format!("{id:08}-{named:05}.parquet")
+}
+
+/// The system's clock.
+pub(crate) fn now() -> Micros {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => Micros::try_from(since.as_micros()).unwrap_or(Micros::MAX),
+        Err(_) => 0,
+    }
+}
