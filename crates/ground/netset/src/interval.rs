@@ -1,6 +1,7 @@
 //! Canonical sets of closed intervals over an ordered, discrete domain.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use crate::map::Region;
 
@@ -28,27 +29,28 @@ macro_rules! integer_point {
 }
 integer_point!(u8, u16, u32, u64, u128);
 
-/// A set of values as sorted, disjoint, non-adjacent closed intervals.
+/// A set of values as sorted, disjoint, non-adjacent closed intervals. Copies share them: a plan names the same
+/// addresses in many rules.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IntervalSet<T> {
-    runs: Vec<(T, T)>,
+    runs: Arc<[(T, T)]>,
 }
 
 impl<T> Default for IntervalSet<T> {
     fn default() -> Self {
-        Self { runs: Vec::new() }
+        Self { runs: Arc::from([]) }
     }
 }
 
 impl<T: Point> IntervalSet<T> {
     /// The set of every value.
     pub fn full() -> Self {
-        Self { runs: vec![(T::MIN, T::MAX)] }
+        Self::range(T::MIN, T::MAX)
     }
 
     /// The values from `low` to `high`, both included; empty when `low > high`.
     pub fn range(low: T, high: T) -> Self {
-        if low > high { Self::default() } else { Self { runs: vec![(low, high)] } }
+        if low > high { Self::default() } else { Self { runs: Arc::from([(low, high)]) } }
     }
 
     /// The set of one value.
@@ -68,7 +70,7 @@ impl<T: Point> IntervalSet<T> {
                 _ => merged.push((low, high)),
             }
         }
-        Self { runs: merged }
+        Self { runs: merged.into() }
     }
 
     /// The intervals, sorted.
@@ -99,7 +101,33 @@ impl<T: Point> Region for IntervalSet<T> {
     }
 
     fn union(&self, other: &Self) -> Self {
-        Self::from_ranges(self.runs.iter().chain(&other.runs).copied())
+        if Arc::ptr_eq(&self.runs, &other.runs) || other.is_empty() {
+            return self.clone();
+        }
+        Self::from_ranges(self.runs.iter().chain(other.runs.iter()).copied())
+    }
+
+    fn union_many(items: &[&Self]) -> Self {
+        match items {
+            [] => Self::default(),
+            [one] => (*one).clone(),
+            many => Self::from_ranges(many.iter().flat_map(|set| set.runs.iter().copied())),
+        }
+    }
+
+    fn identity(&self) -> Option<usize> {
+        Some(self.runs.as_ptr() as usize)
+    }
+
+    fn is_disjoint(&self, other: &Self) -> bool {
+        let (mut i, mut j) = (0, 0);
+        while let (Some(a), Some(b)) = (self.runs.get(i), other.runs.get(j)) {
+            if a.0.max(b.0) <= a.1.min(b.1) {
+                return false;
+            }
+            if a.1 <= b.1 { i += 1 } else { j += 1 }
+        }
+        true
     }
 
     fn intersect(&self, other: &Self) -> Self {
@@ -112,12 +140,12 @@ impl<T: Point> Region for IntervalSet<T> {
             }
             if a.1 <= b.1 { i += 1 } else { j += 1 }
         }
-        Self { runs }
+        Self { runs: runs.into() }
     }
 
     fn subtract(&self, other: &Self) -> Self {
         let (mut runs, mut j) = (Vec::new(), 0);
-        for &(low, high) in &self.runs {
+        for &(low, high) in self.runs.iter() {
             while j < other.runs.len() && other.runs[j].1 < low {
                 j += 1;
             }
@@ -138,7 +166,7 @@ impl<T: Point> Region for IntervalSet<T> {
                 }
             }
         }
-        Self { runs }
+        Self { runs: runs.into() }
     }
 }
 

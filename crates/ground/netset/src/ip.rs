@@ -281,6 +281,28 @@ impl IpSet {
     }
 }
 
+impl fmt::Display for IpSet {
+    /// `any`, `none`, or a list with commas of addresses, blocks and, where a run is neither, `first-last`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.runs() {
+            [] => return f.write_str("none"),
+            [(Ip::MIN, Ip::MAX)] => return f.write_str("any"),
+            _ => {}
+        }
+        for (index, &(low, high)) in self.runs().iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            match Self::range(low, high).to_prefixes().as_slice() {
+                _ if low == high => write!(f, "{low}")?,
+                [block] => write!(f, "{block}")?,
+                _ => write!(f, "{low}-{high}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

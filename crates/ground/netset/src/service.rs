@@ -186,10 +186,12 @@ impl ServiceSet {
 
     /// The union of services.
     pub fn of(services: impl IntoIterator<Item = Service>) -> Self {
-        services.into_iter().fold(Self::default(), |all, service| {
-            let one = IntervalSet::range(service.low, service.high);
-            all.union(&Self::product(&IntervalSet::single(service.protocol.0), &one))
-        })
+        let product = |service: Service| {
+            let selectors = IntervalSet::range(service.low, service.high);
+            Self::product(&IntervalSet::single(service.protocol.0), &selectors)
+        };
+        let each: Vec<Self> = services.into_iter().map(product).collect();
+        Self::union_many(&each.iter().collect::<Vec<_>>())
     }
 
     /// Whether a protocol and selector are in the set.
@@ -213,6 +215,28 @@ impl ServiceSet {
     /// Whether everything is in the set.
     pub fn is_full(&self) -> bool {
         *self == Self::full()
+    }
+}
+
+impl fmt::Display for ServiceSet {
+    /// `any`, `none`, or a list with commas of services, with runs of whole protocols as `ip10-ip20`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() || self.is_full() {
+            return f.write_str(if self.is_empty() { "none" } else { "any" });
+        }
+        let every = IntervalSet::full();
+        let mut parts: Vec<String> = Vec::new();
+        for (first, last, selectors) in self.runs() {
+            if first < last && *selectors == every {
+                parts.push(format!("ip{first}-ip{last}"));
+                continue;
+            }
+            for number in *first..=*last {
+                let service = |&(low, high)| Service { protocol: Protocol(number), low, high }.to_string();
+                parts.extend(selectors.runs().iter().map(service));
+            }
+        }
+        f.write_str(&parts.join(", "))
     }
 }
 

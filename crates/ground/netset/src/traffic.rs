@@ -1,6 +1,9 @@
 //! Exact sets of traffic.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::fast::FixedState;
 
 use crate::ip::{Ip, IpSet};
 use crate::map::{IntervalMap, Region};
@@ -26,6 +29,18 @@ impl std::fmt::Display for Packet {
     }
 }
 
+impl serde::Serialize for Packet {
+    /// `{"source", "destination", "service"}`, as people write them.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut packet = serializer.serialize_struct("Packet", 3)?;
+        packet.serialize_field("source", &self.source)?;
+        packet.serialize_field("destination", &self.destination)?;
+        packet.serialize_field("service", &Service::new(self.protocol, self.selector))?;
+        packet.end()
+    }
+}
+
 type ByDestination = IntervalMap<Ip, Arc<ServiceSet>>;
 
 /// A set of traffic: source x destination x service, of conversations' first packets.
@@ -46,19 +61,18 @@ impl TrafficSet {
         Self { by_source: IntervalMap::product(sources, &Arc::new(inner)) }
     }
 
-    /// The union of many sets, in a balanced tree: `n` small sets cost about `n log n`.
+    /// The union of many sets. Costs about `n log n` in the boundaries of the sets, and follows the number of
+    /// distinct kinds of sources and destinations rather than that of addresses.
     pub fn union_all(sets: impl IntoIterator<Item = Self>) -> Self {
-        let mut level: Vec<Self> = sets.into_iter().collect();
-        while level.len() > 1 {
-            level = level
-                .chunks(2)
-                .map(|pair| match pair {
-                    [a, b] => a.union(b),
-                    rest => rest.first().cloned().unwrap_or_default(),
-                })
-                .collect();
-        }
-        level.pop().unwrap_or_default()
+        let sets: Vec<Self> = sets.into_iter().collect();
+        Self::union_many(&sets.iter().collect::<Vec<_>>())
+    }
+
+    /// All traffic between every two addresses between which there is any in this set.
+    pub fn on_any_service(&self) -> Self {
+        let full = Arc::new(ServiceSet::full());
+        let widen = |inner: &Arc<ByDestination>| Arc::new(inner.replace(|_| Arc::clone(&full)));
+        Self { by_source: self.by_source.replace(widen) }
     }
 
     /// Whether a packet is in the set. `O(log n)`.
@@ -106,6 +120,45 @@ impl Region for TrafficSet {
     fn subtract(&self, other: &Self) -> Self {
         Self { by_source: self.by_source.subtract(&other.by_source) }
     }
+    fn union_many(items: &[&Self]) -> Self {
+        let maps: Vec<_> = items.iter().map(|set| &set.by_source).collect();
+        Self { by_source: IntervalMap::union_many(&maps) }
+    }
+}
+
+impl std::fmt::Display for TrafficSet {
+    /// One line for each group of sources that can do the same: `SOURCES -> DESTINATIONS: SERVICES`, with
+    /// destinations of the same services together; `nothing` for the empty set. Without a final line break.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.is_empty() {
+            return f.write_str("nothing");
+        }
+        let mut first = true;
+        for (sources, inner) in grouped(self.by_source.runs()) {
+            for (destinations, services) in grouped(inner.runs()) {
+                if !first {
+                    f.write_str("\n")?;
+                }
+                first = false;
+                write!(f, "{sources} -> {destinations}: {}", **services)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keys of equal regions together, in order of each group's least key.
+fn grouped<R: Eq + std::hash::Hash>(runs: &[(Ip, Ip, R)]) -> Vec<(IpSet, &R)> {
+    let mut index: HashMap<&R, usize, FixedState> = HashMap::default();
+    let mut groups: Vec<(Vec<(Ip, Ip)>, &R)> = Vec::new();
+    for (low, high, region) in runs {
+        let at = *index.entry(region).or_insert(groups.len());
+        match groups.get_mut(at) {
+            Some((keys, _)) => keys.push((*low, *high)),
+            None => groups.push((vec![(*low, *high)], region)),
+        }
+    }
+    groups.into_iter().map(|(keys, region)| (IpSet::from_ranges(keys), region)).collect()
 }
 
 #[cfg(test)]
