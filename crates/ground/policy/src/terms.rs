@@ -37,6 +37,10 @@ pub fn peer_term(text: &str) -> Result<PeerTerm, BadTerm> {
         "internet" => return Ok(PeerTerm::Internet),
         _ => {}
     }
+    // A label's key may hold digits, dots and slashes, so an address would pass for one.
+    if text.parse::<Prefix>().is_ok() {
+        return Err(bad(format!("`{text}` is not a selector"), format!("write `cidr:{text}` for addresses")));
+    }
     if let Some((kind, rest)) = text.split_once(':').filter(|(kind, _)| !kind.contains(['=', ' ', '(', ',']))
     {
         return prefixed(kind, rest.trim());
@@ -75,13 +79,7 @@ fn prefixed(kind: &str, rest: &str) -> Result<PeerTerm, BadTerm> {
 }
 
 fn bad_selector(text: &str, error: InvalidSelector) -> BadTerm {
-    let help = match text.parse::<Prefix>() {
-        Ok(_) => format!("write `cidr:{text}` for addresses"),
-        Err(_) if crate::diagnostic::nearest(text, ["any", "internet"]).is_some() => {
-            String::from("write `any`, `internet`, or a selector such as `role=web`")
-        }
-        Err(_) => String::from("write `app=payments,role in (web,api),env!=dev`"),
-    };
+    let help = String::from("write `app=payments,role in (web,api),env!=dev`");
     let offset = text.get(..error.offset).map_or(0, |before| before.chars().count());
     BadTerm { message: format!("`{text}` is not a selector: {}", error.problem), help, offset }
 }
