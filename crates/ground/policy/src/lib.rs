@@ -9,6 +9,7 @@ mod plan;
 mod plan_file;
 mod reader;
 mod resolve;
+mod schema;
 mod terms;
 mod yaml;
 
@@ -23,4 +24,5 @@ pub use parse::parse;
 pub use plan::{PlanDiff, PointDiff, RulesDiff, plan, plan_diff};
 pub use plan_file::{InvalidPlan, PLAN_FORMAT_VERSION, plan_from_json, plan_to_json};
 pub use resolve::{Decision, ExpiredRule, Resolved, ResolvedRule, Verdict, resolve};
+pub use schema::schema;
 pub use terms::{BadTerm, Sentence, label_selector, peer_term, sentence, service};

@@ -153,7 +153,11 @@ impl Reader {
     pub(crate) fn terms(&mut self, node: &Node, key: &str) -> Peer {
         let items = self.one_or_many(node);
         if items.is_empty() {
-            self.error(&node.at, format!("`{key}` is empty"), format!("write a selector, or remove `{key}`"));
+            let help = match key {
+                "except" => "write a selector, or remove `except`",
+                _ => "write a selector such as `role=web`, or `any`",
+            };
+            self.error(&node.at, format!("`{key}` is empty"), help);
         }
         items.iter().filter_map(|item| self.term(item, key)).collect()
     }

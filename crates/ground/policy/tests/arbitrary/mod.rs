@@ -13,10 +13,10 @@ use proptest::option;
 use proptest::prelude::*;
 
 /// The moment of every view: 2026-11-20.
-pub const NOW: Micros = 1_795_132_800_000_000;
+pub(crate) const NOW: Micros = 1_795_132_800_000_000;
 
 const VALUES: [(&str, [&str; 2]); 3] =
-    [("role", ["web", "db"]), ("app", ["a", "b"]), ("env", ["dev", "prod"])];
+    [("role", ["db", "web"]), ("app", ["a", "b"]), ("env", ["dev", "prod"])];
 const SEGMENTS: [&str; 2] = ["front", "back,end"];
 
 fn at<T>(value: T) -> Spanned<T> {
@@ -195,7 +195,7 @@ fn segment(name: &'static str) -> impl Strategy<Value = Document> {
 }
 
 /// A policy that obeys the language's rules: ids and names unique, files sorted.
-pub fn policy_set() -> impl Strategy<Value = PolicySet> {
+pub(crate) fn policy_set() -> impl Strategy<Value = PolicySet> {
     let documents = vec(prop_oneof![guardrail(), segment_policy(), segment_policy()], 0..4);
     (segment(SEGMENTS[0]), segment(SEGMENTS[1]), documents, 0..4_usize).prop_map(
         |(front, back, rest, split)| {
@@ -224,7 +224,7 @@ pub fn policy_set() -> impl Strategy<Value = PolicySet> {
 }
 
 /// Eight workloads with random labels and one to three addresses.
-pub fn inventory() -> impl Strategy<Value = Inventory> {
+pub(crate) fn inventory() -> impl Strategy<Value = Inventory> {
     vec((0..27_usize, 0..3_usize), 8).prop_map(|shapes| {
         let workloads = shapes.into_iter().enumerate().map(|(index, (labels, more))| {
             let mut digits = labels;
@@ -248,7 +248,7 @@ pub fn inventory() -> impl Strategy<Value = Inventory> {
 }
 
 /// Packets on and beside every boundary of the rules, at most about 2,000 and spread over all combinations.
-pub fn packets(resolved: &Resolved) -> Vec<Packet> {
+pub(crate) fn packets(resolved: &Resolved) -> Vec<Packet> {
     let mut addresses: Vec<Ip> = vec![Ip(0), Ip(u128::MAX), Ip::v4(0x0a00_0003), Ip::v4(0x0808_0808)];
     let mut services = vec![(6, 0), (6, 65_535), (17, 53), (47, 0), (1, 8 << 8), (255, 9)];
     for rule in &resolved.rules {
@@ -279,7 +279,7 @@ pub fn packets(resolved: &Resolved) -> Vec<Packet> {
 }
 
 /// The set with every place forgotten.
-pub fn strip(mut set: PolicySet) -> PolicySet {
+pub(crate) fn strip(mut set: PolicySet) -> PolicySet {
     fn forget<T>(spanned: &mut Spanned<T>) {
         spanned.at = SourceLocation::default();
     }
