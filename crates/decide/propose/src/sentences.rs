@@ -1,5 +1,6 @@
 //! Sentence tests: what the proposal keeps apart, said so that people can see it and machines can hold it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use policy::{Assertion, PeerTerm, Verb};
@@ -15,6 +16,12 @@ pub(crate) struct Sentences<'a> {
     drafts: &'a [Draft],
     existing: Option<&'a Existing>,
     reachable: BTreeSet<(usize, usize)>,
+    /// Whether a rule lets every governed cell reach every other.
+    open: bool,
+    /// Cells that anybody may reach.
+    asked: BTreeSet<usize>,
+    /// Cells with whose name a test may begin, by how telling that is; the cell itself and the internet come before.
+    tellers: Vec<usize>,
 }
 
 impl<'a> Sentences<'a> {
@@ -27,12 +34,27 @@ impl<'a> Sentences<'a> {
             };
             sides.iter().flat_map(one).collect()
         };
+        // A rule from everybody to everybody leaves nobody apart: no pair of governed cells needs to be listed.
+        let both =
+            |draft: &&Draft| draft.from.contains(&Side::Everybody) && draft.to.contains(&Side::Everybody);
+        let open = drafts.iter().any(|draft| both(&draft));
         let mut reachable = BTreeSet::new();
-        for draft in drafts {
+        for draft in drafts.iter().filter(|draft| !both(draft)) {
             let to = cells(&draft.to);
             reachable.extend(cells(&draft.from).iter().flat_map(|from| to.iter().map(|to| (*from, *to))));
         }
-        Self { drafter, drafts, existing, reachable }
+        let asked: BTreeSet<usize> = reachable.iter().map(|(_, to)| *to).collect();
+        let list = &drafter.cells.list;
+        let eligible = |cell: &usize| {
+            list[*cell].kind == CellKind::Internet || !open && drafter.governed.cells.contains(cell)
+        };
+        let mut tellers: Vec<usize> = (0..list.len()).filter(eligible).collect();
+        tellers.sort_by_key(|cell| {
+            let inside = list[*cell].kind != CellKind::Internet;
+            // A segment that only asks is where people sit and where break-ins start.
+            (inside, asked.contains(cell), Reverse(list[*cell].population), *cell)
+        });
+        Self { drafter, drafts, existing, reachable, open, asked, tellers }
     }
 
     /// The most telling tests of one segment's policy: its busiest rule must hold, and those who have no business
@@ -51,8 +73,7 @@ impl<'a> Sentences<'a> {
         {
             tests.push(assertion(term, Verb::CanReach, &target, draft));
         }
-        let offers = self.drafts.iter().any(|draft| draft.to.contains(&Side::Cell(cell)));
-        if !offers && self.drafter.cells.list[cell].population < 2 {
+        if !self.asked.contains(&cell) && self.drafter.cells.list[cell].population < 2 {
             return Vec::new();
         }
         for other in self.strangers(cell) {
@@ -76,29 +97,12 @@ impl<'a> Sentences<'a> {
     }
 
     /// Cells that nothing lets in, most telling first.
-    fn strangers(&self, cell: usize) -> Vec<usize> {
-        let list = &self.drafter.cells.list;
-        let candidate = |other: &usize| {
-            let kind = list[*other].kind;
-            let eligible = self.is_governed(*other) || kind == CellKind::Internet;
-            let itself = *other == cell && list[cell].population < 2;
-            eligible
-                && !itself
-                && !self.reachable.contains(&(*other, cell))
-                && !self.people_allow(*other, cell)
-        };
-        let mut strangers: Vec<usize> = (0..list.len()).filter(candidate).collect();
-        strangers.sort_by_key(|other| {
-            let rank = match list[*other].kind {
-                _ if *other == cell => 0_u8,
-                CellKind::Internet => 1,
-                _ => 2,
-            };
-            // A segment that only asks is where people sit and where break-ins start.
-            let asks_only = !self.reachable.iter().any(|(_, to)| to == other);
-            (rank, !asks_only, std::cmp::Reverse(list[*other].population), *other)
-        });
-        strangers
+    fn strangers(&self, cell: usize) -> impl Iterator<Item = usize> {
+        let itself = (!self.open && self.drafter.cells.list[cell].population > 1).then_some(cell);
+        let others = self.tellers.iter().copied().filter(move |other| *other != cell);
+        itself.into_iter().chain(others).filter(move |other| {
+            !self.reachable.contains(&(*other, cell)) && !self.people_allow(*other, cell)
+        })
     }
 
     fn people_allow(&self, from: usize, to: usize) -> bool {

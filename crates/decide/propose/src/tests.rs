@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use graph::{Edge, Node, NodeKind};
 use model::{
-    AddressClaim, Inventory, Ip, Micros, Packet, Segment, SegmentId, Service, Unassigned, Workload,
-    WorkloadId,
+    AddressClaim, Inventory, Ip, Micros, Packet, Region, Segment, SegmentId, Service, ServiceSet, TrafficSet,
+    Unassigned, Workload, WorkloadId,
 };
 use policy::{Document, PolicySet, Resolved, Verdict, resolve};
 use proptest::prelude::*;
@@ -119,7 +119,7 @@ fn office() -> Net {
     net
 }
 
-fn resolved(policy: &PolicySet, graph: &Graph) -> Resolved {
+fn inventory(graph: &Graph) -> Inventory {
     let workloads = graph.nodes.iter().filter(|node| node.kind == NodeKind::Workload).map(|node| Workload {
         id: node.id.clone(),
         name: node.name.clone(),
@@ -131,7 +131,39 @@ fn resolved(policy: &PolicySet, graph: &Graph) -> Resolved {
             .map(|ip| AddressClaim { ip: *ip, from: 0, to: Micros::MAX })
             .collect(),
     });
-    resolve(policy, &Inventory::new(workloads.collect()).unwrap().as_of(10 * HOUR_US))
+    Inventory::new(workloads.collect()).unwrap()
+}
+
+fn resolved(policy: &PolicySet, graph: &Graph) -> Resolved {
+    resolve(policy, &inventory(graph).as_of(10 * HOUR_US))
+}
+
+/// The text of the files reads back as the same text, and every sentence test in them holds.
+fn sound(policy: &PolicySet, graph: &Graph) {
+    let files = policy::format(policy);
+    let read = policy::parse(&files).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!(policy::format(&read), files);
+    let inventory = inventory(graph);
+    let view = inventory.as_of(10 * HOUR_US);
+    let resolved = resolve(&read, &view);
+    let permitted = resolved.permitted();
+    let directory = policy::Directory::new(&read, &view);
+    for (_, document) in &read.documents {
+        let Document::SegmentPolicy(segment) = document else { continue };
+        for test in &segment.tests {
+            let [from, to] = [&test.from, &test.to].map(|peer| directory.peer(peer, &segment.scope));
+            let services = match test.services.as_slice() {
+                [] => ServiceSet::full(),
+                list => ServiceSet::of(list.iter().copied()),
+            };
+            let asked = TrafficSet::product(&from, &to, &services);
+            let holds = match test.verb {
+                policy::Verb::CanReach => asked.is_subset(&permitted),
+                policy::Verb::CannotReach => asked.is_disjoint(&permitted),
+            };
+            assert!(holds, "{} in {files:#?}", test.text.value);
+        }
+    }
 }
 
 fn packet(graph: &Graph, client: &str, server: &str, service: &str) -> Packet {
@@ -144,6 +176,7 @@ fn packet(graph: &Graph, client: &str, server: &str, service: &str) -> Packet {
 fn ask(net: Net, options: &ProposeOptions) -> (Proposal, impl Fn(&str, &str, &str) -> bool + use<>) {
     let (graph, segmentation) = net.build();
     let proposal = propose(&graph, &segmentation, options);
+    sound(&proposal.policy, &graph);
     let resolved = resolved(&proposal.policy, &graph);
     let serious: Vec<_> =
         resolved.diagnostics.iter().filter(|d| d.severity != model::Severity::Info).collect();
@@ -437,6 +470,7 @@ proptest! {
         let options = ProposeOptions { width: Some(Width::ALL[width]), ..ProposeOptions::default() };
         let proposal = propose(&graph, &segmentation, &options);
         prop_assert_eq!(&proposal, &propose(&graph, &segmentation, &options));
+        sound(&proposal.policy, &graph);
         let ids: BTreeSet<&str> = proposal.rules.iter().map(|rule| rule.id.as_str()).collect();
         prop_assert_eq!(ids.len(), proposal.rules.len());
         let resolved = resolved(&proposal.policy, &graph);

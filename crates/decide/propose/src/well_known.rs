@@ -2,64 +2,80 @@
 
 use model::{Protocol, Service};
 
-const NAMES: [(&str, &str); 46] = [
-    ("tcp/20-21", "ftp"),
-    ("tcp/22", "ssh"),
-    ("tcp/23", "telnet"),
-    ("tcp/25", "smtp"),
-    ("tcp/53", "dns"),
-    ("udp/53", "dns"),
-    ("udp/67-68", "dhcp"),
-    ("udp/69", "tftp"),
-    ("tcp/80", "http"),
-    ("tcp/88", "kerberos"),
-    ("udp/88", "kerberos"),
-    ("tcp/110", "pop3"),
-    ("udp/123", "ntp"),
-    ("tcp/135", "rpc"),
-    ("tcp/139", "netbios"),
-    ("tcp/143", "imap"),
-    ("udp/161", "snmp"),
-    ("udp/162", "snmp-trap"),
-    ("tcp/389", "ldap"),
-    ("udp/389", "ldap"),
-    ("tcp/443", "https"),
-    ("tcp/445", "smb"),
-    ("tcp/465", "submissions"),
-    ("udp/514", "syslog"),
-    ("tcp/514", "syslog"),
-    ("tcp/587", "submission"),
-    ("tcp/636", "ldaps"),
-    ("tcp/873", "rsync"),
-    ("tcp/993", "imaps"),
-    ("tcp/1433", "mssql"),
-    ("tcp/1521", "oracle"),
-    ("tcp/1883", "mqtt"),
-    ("tcp/2049", "nfs"),
-    ("tcp/3306", "mysql"),
-    ("tcp/3389", "rdp"),
-    ("tcp/5432", "postgresql"),
-    ("tcp/5672", "amqp"),
-    ("tcp/5900", "vnc"),
-    ("tcp/5985-5986", "winrm"),
-    ("tcp/6379", "redis"),
-    ("tcp/8883", "mqtts"),
-    ("tcp/9092", "kafka"),
-    ("tcp/9100", "node-metrics"),
-    ("tcp/9200", "elasticsearch"),
-    ("tcp/27017", "mongodb"),
-    ("icmp/8", "ping"),
+const NAMES: [(Service, &str); 46] = [
+    (Service::range(Protocol::TCP, 20, 21), "ftp"),
+    (Service::tcp(22), "ssh"),
+    (Service::tcp(23), "telnet"),
+    (Service::tcp(25), "smtp"),
+    (Service::tcp(53), "dns"),
+    (Service::udp(53), "dns"),
+    (Service::range(Protocol::UDP, 67, 68), "dhcp"),
+    (Service::udp(69), "tftp"),
+    (Service::tcp(80), "http"),
+    (Service::tcp(88), "kerberos"),
+    (Service::udp(88), "kerberos"),
+    (Service::tcp(110), "pop3"),
+    (Service::udp(123), "ntp"),
+    (Service::tcp(135), "rpc"),
+    (Service::tcp(139), "netbios"),
+    (Service::tcp(143), "imap"),
+    (Service::udp(161), "snmp"),
+    (Service::udp(162), "snmp-trap"),
+    (Service::tcp(389), "ldap"),
+    (Service::udp(389), "ldap"),
+    (Service::tcp(443), "https"),
+    (Service::tcp(445), "smb"),
+    (Service::tcp(465), "submissions"),
+    (Service::udp(514), "syslog"),
+    (Service::tcp(514), "syslog"),
+    (Service::tcp(587), "submission"),
+    (Service::tcp(636), "ldaps"),
+    (Service::tcp(873), "rsync"),
+    (Service::tcp(993), "imaps"),
+    (Service::tcp(1433), "mssql"),
+    (Service::tcp(1521), "oracle"),
+    (Service::tcp(1883), "mqtt"),
+    (Service::tcp(2049), "nfs"),
+    (Service::tcp(3306), "mysql"),
+    (Service::tcp(3389), "rdp"),
+    (Service::tcp(5432), "postgresql"),
+    (Service::tcp(5672), "amqp"),
+    (Service::tcp(5900), "vnc"),
+    (Service::range(Protocol::TCP, 5985, 5986), "winrm"),
+    (Service::tcp(6379), "redis"),
+    (Service::tcp(8883), "mqtts"),
+    (Service::tcp(9092), "kafka"),
+    (Service::tcp(9100), "node-metrics"),
+    (Service::tcp(9200), "elasticsearch"),
+    (Service::tcp(27017), "mongodb"),
+    (Service::range(Protocol::ICMP, 2048, 2303), "ping"),
 ];
 
-const ADMIN: [&str; 8] =
-    ["tcp/22", "tcp/23", "tcp/135", "tcp/139", "tcp/445", "tcp/3389", "tcp/5900", "tcp/5985-5986"];
+const ADMIN: [Service; 8] = [
+    Service::tcp(22),
+    Service::tcp(23),
+    Service::tcp(135),
+    Service::tcp(139),
+    Service::tcp(445),
+    Service::tcp(3389),
+    Service::tcp(5900),
+    Service::range(Protocol::TCP, 5985, 5986),
+];
 
 /// Services whose servers never answer: log and export protocols over UDP.
-const ONE_WAY: [&str; 8] =
-    ["udp/162", "udp/514", "udp/2055", "udp/4739", "udp/5140", "udp/6343", "udp/8125", "udp/9995-9996"];
+const ONE_WAY: [Service; 8] = [
+    Service::udp(162),
+    Service::udp(514),
+    Service::udp(2055),
+    Service::udp(4739),
+    Service::udp(5140),
+    Service::udp(6343),
+    Service::udp(8125),
+    Service::range(Protocol::UDP, 9995, 9996),
+];
 
-fn listed(list: &[&str], service: Service) -> bool {
-    list.iter().filter_map(|text| text.parse::<Service>().ok()).any(|known| known.covers(&service))
+fn listed(list: &[Service], service: Service) -> bool {
+    list.iter().any(|known| known.covers(&service))
 }
 
 /// A short name for rule ids: `https`, else `tcp-8443`, `udp-30000-30100`.
@@ -71,9 +87,7 @@ pub(crate) fn service_name(service: Service) -> String {
 }
 
 fn known_name(service: Service) -> Option<&'static str> {
-    let known = |(text, name): &(&str, &'static str)| {
-        text.parse::<Service>().is_ok_and(|known| known.covers(&service)).then_some(*name)
-    };
+    let known = |(known, name): &(Service, &'static str)| known.covers(&service).then_some(*name);
     NAMES.iter().find_map(known)
 }
 
