@@ -11,6 +11,7 @@
 //! Nothing here touches a kernel or a cluster: text goes in and text comes out.
 
 mod carried;
+mod connectivity;
 mod kubernetes;
 mod nftables;
 mod target;
@@ -18,9 +19,11 @@ mod target;
 use model::Plan;
 
 pub use carried::carried;
+pub use connectivity::{Connectivity, connectivity};
 pub use nftables::{LOG_GROUP, TABLE};
 pub use target::{
-    Artifact, Peer, Problem, ReadBack, ReadError, ReadRule, Refusal, RuleVerdict, Side, Source, Target,
+    Artifact, Peer, Problem, Read, ReadBack, ReadError, ReadRule, Refusal, Rendered, RuleVerdict, Side,
+    Source, Target,
 };
 
 /// Every target. Help, documentation and the conformance tests are driven by this table.
@@ -35,7 +38,7 @@ pub fn find(name: &str) -> Option<&'static Target> {
 ///
 /// # Errors
 /// One [`Refusal`] for each obstacle; then nothing is rendered, for half a policy is not the policy.
-pub fn render(plan: &Plan, target: &Target) -> Result<Vec<Artifact>, Vec<Refusal>> {
+pub fn render(plan: &Plan, target: &Target) -> Rendered {
     (target.render)(plan)
 }
 
@@ -45,6 +48,6 @@ pub fn render(plan: &Plan, target: &Target) -> Result<Vec<Artifact>, Vec<Refusal
 ///
 /// # Errors
 /// One [`ReadError`] for each thing that is not understood. A rule is never skipped.
-pub fn read(target: &Target, sources: &[Source], peers: &[Peer]) -> Result<Vec<ReadBack>, Vec<ReadError>> {
+pub fn read(target: &Target, sources: &[Source], peers: &[Peer]) -> Read {
     (target.read)(sources, peers)
 }

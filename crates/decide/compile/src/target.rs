@@ -14,10 +14,16 @@ pub struct Target {
     /// What it cannot express and what it adds of its own accord, for the documentation; one sentence each.
     pub limits: &'static [&'static str],
     /// See [`crate::render`].
-    pub render: fn(&Plan) -> Result<Vec<Artifact>, Vec<Refusal>>,
+    pub render: fn(&Plan) -> Rendered,
     /// See [`crate::read`].
-    pub read: fn(&[Source], &[Peer]) -> Result<Vec<ReadBack>, Vec<ReadError>>,
+    pub read: fn(&[Source], &[Peer]) -> Read,
 }
+
+/// Artifacts, or every obstacle.
+pub type Rendered = Result<Vec<Artifact>, Vec<Refusal>>;
+
+/// What guarded workloads may do, or everything that was not understood.
+pub type Read = Result<Vec<ReadBack>, Vec<ReadError>>;
 
 /// What one enforcement point installs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -90,6 +96,15 @@ pub enum Problem {
         /// The first service that cannot be expressed.
         service: String,
     },
+    /// Port 0, which the target cannot name.
+    #[error("`{service}` holds port 0, which the target cannot name; begin the range at 1")]
+    PortZero {
+        /// The range.
+        service: String,
+    },
+    /// A rule about some of the workload's addresses, where the target guards the workload as one.
+    #[error("it is about some of the workload's addresses only, and the target cannot tell them apart")]
+    SomeAddresses,
     /// A mode that the target does not have.
     #[error(
         "mode `{mode}` would need rules that let traffic pass and tell of it; compile it once it is `enforce`"

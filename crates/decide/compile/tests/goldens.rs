@@ -1,5 +1,7 @@
 //! Artifacts of a small plan, byte for byte. `UPDATE_GOLDENS=1 cargo test -p ringfence-compile` writes them anew.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic, in what they share too")]
+
 mod support;
 
 use std::path::PathBuf;
@@ -38,7 +40,14 @@ fn shop(mode: Mode) -> Plan {
         vec![rule("api-to-db", Allow, "10.0.2.10-10.0.2.13", "tcp/5432")],
         vec![dns(), ntp()],
     );
-    plan(vec![database, web])
+    let api = point(
+        "api-1",
+        "10.0.2.10 10.0.2.11 10.0.2.12 10.0.2.13",
+        mode,
+        vec![rule("web-to-api", Allow, "10.0.1.10", "tcp/8443")],
+        vec![dns(), ntp(), rule("api-to-db", Allow, "10.0.3.5", "tcp/5432")],
+    );
+    plan(vec![api, database, web])
 }
 
 fn check(target: &str, name: &str, plan: &Plan) {
@@ -65,4 +74,13 @@ fn nftables_in_every_mode() {
     check("nftables", "nftables-selective", &shop(Mode::Selective));
     check("nftables", "nftables-test", &shop(Mode::Test));
     check("nftables", "nftables-observe", &shop(Mode::Observe));
+}
+
+#[test]
+fn kubernetes_without_icmp() {
+    let mut plan = shop(Mode::Enforce);
+    for point in &mut plan.points {
+        point.ingress.retain(|rule| rule.id != "ping");
+    }
+    check("kubernetes", "kubernetes", &plan);
 }

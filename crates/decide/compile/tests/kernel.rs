@@ -1,5 +1,7 @@
 //! The same laws through a real kernel. Needs root and network namespaces; skipped loudly without.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic, in what they share too")]
+
 mod support;
 
 use compile::{ReadBack, Source, carried, find, read, render};

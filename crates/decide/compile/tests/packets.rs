@@ -1,5 +1,7 @@
 //! Real packets between namespaces agree with the sets. Needs root, `nc` (netcat-openbsd) and, for ICMP, `ping`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic, in what they share too")]
+
 mod support;
 
 use std::io::{Read, Write};

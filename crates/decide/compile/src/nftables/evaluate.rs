@@ -6,8 +6,9 @@ use model::{IpSet, Mode, Region, ServiceSet, TrafficSet};
 
 use super::Misread;
 use super::floor::floor;
-use super::parse::{Body, Chain, Guard, Operand, Rule, Ruleset, Then, service_set};
+use super::parse::{Chain, Ruleset, service_set};
 use super::render::{denial, mode_name};
+use super::statement::{Body, Guard, Operand, Rule, Then};
 use crate::carried;
 use crate::target::{ReadBack, ReadRule, RuleVerdict, Side};
 

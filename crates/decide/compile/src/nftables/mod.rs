@@ -17,12 +17,14 @@ mod classes;
 mod evaluate;
 mod floor;
 mod json;
+mod maps;
 mod names;
 mod parse;
 mod render;
+mod statement;
 mod tokens;
 
-use crate::target::{Peer, ReadBack, ReadError, Source, Target};
+use crate::target::{Peer, Read, ReadBack, ReadError, Source, Target};
 
 /// The table that artifacts own; its family is `inet`.
 pub const TABLE: &str = "ringfence";
@@ -49,7 +51,7 @@ pub(crate) const TARGET: Target = Target {
 };
 
 /// Reads each source by itself: an artifact, or what `nft list` or `nft -j list` printed.
-fn read(sources: &[Source], _: &[Peer]) -> Result<Vec<ReadBack>, Vec<ReadError>> {
+fn read(sources: &[Source], _: &[Peer]) -> Read {
     let (mut read, mut errors) = (Vec::new(), Vec::new());
     for source in sources {
         match read_one(source) {

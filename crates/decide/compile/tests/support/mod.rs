@@ -1,5 +1,10 @@
 //! Random plans' points, small enough to shrink and odd enough to find edges.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test file uses a part, and tests may panic"
+)]
 
 pub mod namespace;
 
@@ -183,3 +188,57 @@ pub fn any_point(modes: Vec<Mode>) -> impl Strategy<Value = PlanPoint> {
 
 /// Every mode.
 pub const MODES: [Mode; 4] = [Mode::Observe, Mode::Test, Mode::Selective, Mode::Enforce];
+
+const PORTS: &[&str] = &[
+    "tcp",
+    "udp",
+    "tcp/443",
+    "tcp/80 tcp/443",
+    "tcp/1-1023",
+    "udp/53 tcp/53",
+    "sctp/3868",
+    "udp/65535",
+    "any",
+];
+
+/// Plans of several workloads with labels. When `expressible`, of what Kubernetes has words for.
+pub fn any_plan(expressible: bool) -> impl Strategy<Value = Plan> {
+    let peers = select(
+        [PEERS, &["10.5.0.1", "10.5.0.2", "10.5.0.1 10.5.0.2", "10.5.0.1 10.5.0.2 10.5.0.3 fd00:5::3"]]
+            .concat(),
+    );
+    let small =
+        (select(vec![Action::GuardrailAllow, Action::GuardrailDeny, Action::Allow]), peers, select(PORTS))
+            .prop_map(move |(action, peers, asked)| {
+                // A deny of something out of everything leaves what has no name.
+                let asked = match action {
+                    Action::GuardrailDeny => "any",
+                    _ => asked,
+                };
+                rule("r", action, peers, asked)
+            });
+    let one = if expressible { small.boxed() } else { prop_oneof![9 => small, 1 => any_rule(0)].boxed() };
+    let rules = move || prop::collection::vec(one.clone(), 0..4);
+    // Overlapping label sets on purpose; the first two are alike but for the rules.
+    let owners = [
+        ("w1", "10.5.0.1", "app=a"),
+        ("w2", "10.5.0.2", "app=a,role=x"),
+        ("w3", "10.5.0.3 fd00:5::3", "app=a,role=x,env=p"),
+        ("w4", "fd00:5::4", "app=b,kubernetes.io/metadata.name=n"),
+        ("w5", "10.5.0.5", if expressible { "app=c" } else { "app=a" }),
+    ];
+    let points = owners.map(|(id, own, labels)| {
+        (rules(), rules()).prop_map(move |(ingress, egress)| {
+            let mut point = point(id, own, Mode::Enforce, ingress, egress);
+            point.labels = labels
+                .split(',')
+                .filter_map(|l| l.split_once('='))
+                .map(|(k, v)| (k.into(), v.into()))
+                .collect();
+            let whole = point.addresses.clone();
+            point.ingress.iter_mut().chain(&mut point.egress).for_each(|rule| rule.own = whole.clone());
+            point
+        })
+    });
+    points.prop_map(|points| plan(points.into()))
+}
