@@ -51,23 +51,79 @@
     });
   }
 
-  // The panel of details.
+  // The panel of details, built from the page's data; text is only ever set as text.
   const panel = one("#panel");
   const body = one("#panel-body");
+  const details = panel && JSON.parse(one("#details").textContent);
+  const count = (n) => n.toLocaleString("en-US");
+  const some = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+  const make = (tag, name, ...parts) => {
+    const element = document.createElement(tag);
+    if (name) element.className = name;
+    element.append(...parts);
+    return element;
+  };
+  const sample = (verdict) => make("span", details.verdicts[verdict][0], make("i"));
+  const rest = (shown, all) => (all > shown ? [make("li", "", `+${count(all - shown)} more`)] : []);
+  const services = (lines, all) =>
+    lines.slice(0, 2).map((line) => line[0]).join(", ") + (all > 2 ? ` +${all - 2}` : "");
+  const neighbours = (title, bundles, other) => {
+    if (!bundles.length) return [];
+    const rows = bundles
+      .sort((a, b) => b[2] - a[2] || b[3] - a[3])
+      .map((bundle) => {
+        const name = make("span", "who", details.groups[bundle[other]][0]);
+        const code = make("code", "", services(bundle[5], bundle[6]));
+        return make("li", "", sample(bundle[2]), name, code, make("span", "num", count(bundle[3])));
+      });
+    return [make("h4", "", title), make("ul", "near", ...rows.slice(0, 40), ...rest(40, rows.length))];
+  };
+  const aboutGroup = (at) => {
+    const [name, kind, flows, confidence, members, all] = details.groups[at];
+    const about = [kind, some(flows, "flow"), ...(confidence ? [`confidence ${confidence}`] : [])].join(" \u00b7 ");
+    const chips = [...members.map((member) => make("li", "", member)), ...rest(members.length, all)];
+    const pick = (test) => details.bundles.filter(test);
+    return [
+      make("h3", "", name),
+      make("p", "sub", about),
+      ...(all ? [make("h4", "", some(all, "member")), make("ul", "chips", ...chips)] : []),
+      ...neighbours("Asked by", pick((b) => b[1] === at && b[0] !== at), 0),
+      ...neighbours("Asks", pick((b) => b[0] === at && b[1] !== at), 1),
+      ...neighbours("Within", pick((b) => b[0] === at && b[1] === at), 1),
+    ];
+  };
+  const aboutBundle = (at) => {
+    const [from, to, verdict, flows, bytes, lines, all] = details.bundles[at];
+    const [style, word] = details.verdicts[verdict];
+    const rows = lines.flatMap(([service, n, clients, servers, span, rules]) => {
+      const use = clients ? `${some(clients, "client")} to ${some(servers, "server")} over ${span}` : "never seen in use";
+      const row = make("li", "", make("code", "", service), make("span", "who", use), make("span", "num", count(n)));
+      return rules.length ? [row, make("li", "by", `by ${rules.join(", ")}`)] : [row];
+    });
+    return [
+      make("h3", "", details.groups[from][0], make("span", "to", " \u2192 "), details.groups[to][0]),
+      make("p", "sub", make("span", `tag ${style}`, make("i"), word), flows ? ` ${some(flows, "flow")} \u00b7 ${bytes}` : ""),
+      make("ul", "near", ...rows, ...rest(lines.length, all)),
+    ];
+  };
+  const unpick = () => {
+    for (const picked of all(".picked")) picked.classList.remove("picked");
+  };
   let opener = null;
   const close = () => {
     if (!panel || panel.hidden) return;
     panel.hidden = true;
-    for (const card of all(".card.picked")) card.classList.remove("picked");
-    if (opener) opener.focus({ preventScroll: true });
+    unpick();
+    opener?.focus({ preventScroll: true });
     opener = null;
   };
-  const open = (names, from) => {
-    const parts = names.map((name) => document.getElementById(name)).filter(Boolean);
-    if (!parts.length) return;
-    body.replaceChildren(...parts.map((part) => part.content.cloneNode(true)));
-    for (const card of all(".card.picked")) card.classList.remove("picked");
+  const open = (parts, from, at = from) => {
+    body.replaceChildren(...parts);
+    unpick();
+    from?.classList.add("picked");
     opener = from;
+    const place = at?.getBoundingClientRect();
+    panel.classList.toggle("left", place && place.left + place.width / 2 > innerWidth / 2);
     panel.hidden = false;
     panel.scrollTop = 0;
   };
@@ -129,10 +185,7 @@
     };
     cards.forEach((card, at) => {
       card.tabIndex = at === 0 ? 0 : -1;
-      const show = () => {
-        open([`p-g${card.dataset.g}`], card);
-        card.classList.add("picked");
-      };
+      const show = () => open(aboutGroup(Number(card.dataset.g)), card);
       card.addEventListener("mouseenter", () => heatCard(card));
       card.addEventListener("mouseleave", cool);
       card.addEventListener("focus", () => heatCard(card));
@@ -153,7 +206,7 @@
       line.addEventListener("mouseleave", cool);
       line.addEventListener("click", (event) => {
         event.stopPropagation();
-        open([`p-b${line.dataset.b}`], null);
+        open(aboutBundle(Number(line.dataset.b)), null, line);
       });
     }
   }
@@ -169,9 +222,42 @@
     matrix.addEventListener("mouseover", over);
     matrix.addEventListener("focusin", over);
     matrix.addEventListener("mouseleave", () => light());
-    for (const cell of all(".cell", matrix)) {
-      cell.addEventListener("click", () => open(cell.dataset.b.split(" ").map((at) => `p-b${at}`), cell));
-    }
+    const cells = all("td[data-b]", matrix);
+    const bundles = (cell) => {
+      const first = Number(cell.dataset.b);
+      const [from, to] = details.bundles[first];
+      const same = (bundle) => bundle[0] === from && bundle[1] === to;
+      return details.bundles.flatMap((bundle, at) => (same(bundle) ? [at] : []));
+    };
+    const go = (cell) => {
+      for (const other of cells) other.tabIndex = other === cell ? 0 : -1;
+      cell.focus();
+    };
+    const next = (cell, rows, columns) => {
+      let [row, column] = [cell.parentElement.rowIndex + rows, cell.cellIndex + columns];
+      while (matrix.rows[row]?.cells[column]) {
+        const found = matrix.rows[row].cells[column];
+        if (found.dataset.b) return found;
+        [row, column] = [row + rows, column + columns];
+      }
+      return null;
+    };
+    const moves = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
+    cells.forEach((cell, at) => {
+      cell.tabIndex = at === 0 ? 0 : -1;
+      const show = () => open(bundles(cell).flatMap(aboutBundle), cell);
+      cell.addEventListener("click", show);
+      cell.addEventListener("keydown", (event) => {
+        if (event.key === "Enter" || event.key === " ") {
+          event.preventDefault();
+          show();
+        }
+        if (!moves[event.key]) return;
+        event.preventDefault();
+        const found = next(cell, ...moves[event.key]);
+        if (found) go(found);
+      });
+    });
   }
 
   // Copy buttons.

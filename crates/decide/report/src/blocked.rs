@@ -37,8 +37,7 @@ fn split(out: &mut String, numbers: &StoryNumbers) {
     }
     out.push_str("</svg><ul>");
     for (class, name, flows) in parts.iter().filter(|part| part.2 > 0) {
-        put!(out, "<li class=\"tag {class}\"><svg class=\"key {class}\" width=\"18\" height=\"8\" aria-hidden=\"true\"><use href=\"#line\"/></svg>\
-            {name} <b>{}</b> <span class=\"sub\">{}</span></li>", count(*flows), percent(*flows as f64 / total));
+        put!(out, "<li class=\"tag {class}\"><i></i>{name} <b>{}</b> <span class=\"sub\">{}</span></li>", count(*flows), percent(*flows as f64 / total));
     }
     put!(out, "</ul><p class=\"hint\">{} of the hold-out window, replayed against the policy.</p></div>", plural(numbers.holdout_flows, "flow", "flows"));
 }

@@ -5,15 +5,15 @@ use crate::story::{StepOutcome, StoryAttackStep, StoryEstimate, StoryFrontierPoi
 
 /// A bar filled to a share.
 pub(crate) fn meter(out: &mut String, share: f64) {
-    let filled = (share.clamp(0.0, 1.0) * 160.0).max(2.0);
+    let filled = (drawable(share) * 160.0).max(2.0);
     out.push_str("<svg class=\"meter\" viewBox=\"0 0 160 6\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"rest\" width=\"160\" height=\"6\" rx=\"3\"/>");
     put!(out, "<rect class=\"full\" width=\"{filled:.1}\" height=\"6\" rx=\"3\"/></svg>");
 }
 
 /// An interval with its best guess, on a scale that ends a little beyond it.
 pub(crate) fn interval(out: &mut String, estimate: &StoryEstimate) {
-    let end = (estimate.high * 1.25).max(0.001);
-    let x = |share: f64| (share / end).clamp(0.0, 1.0) * 150.0 + 5.0;
+    let end = (drawable(estimate.high) * 1.25).max(0.001);
+    let x = |share: f64| (drawable(share) / end).clamp(0.0, 1.0) * 150.0 + 5.0;
     out.push_str("<svg class=\"meter\" viewBox=\"0 0 160 6\" aria-hidden=\"true\"><rect class=\"rest\" width=\"160\" height=\"6\" rx=\"3\"/>");
     let (low, high) = (x(estimate.low), x(estimate.high));
     put!(out, "<rect class=\"range\" x=\"{low:.1}\" width=\"{:.1}\" height=\"6\" rx=\"3\"/>", (high - low).max(2.0));
@@ -57,19 +57,24 @@ const BOTTOM: f64 = 150.0;
 
 fn chart(out: &mut String, title: &str, hint: &str, points: &[&StoryFrontierPoint], value: fn(&StoryFrontierPoint) -> f64) {
     let most = points.iter().map(|point| point.rules).max().unwrap_or(0).max(1) as f64 * 1.05;
-    let values = || points.iter().map(|point| value(point)).filter(|v| v.is_finite());
+    let values = || points.iter().map(|point| drawable(value(point)));
     let (low, high) = bounds(values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
     let x = |rules: u64| LEFT + rules as f64 / most * (RIGHT - LEFT);
-    let y = |share: f64| BOTTOM - ((share - low) / (high - low)).clamp(0.0, 1.0) * (BOTTOM - TOP);
-    put!(out, "<figure class=\"chart\"><figcaption><b>{title}</b> <span class=\"hint\">{hint}</span></figcaption>");
+    let y = |share: f64| BOTTOM - ((drawable(share) - low) / (high - low)).clamp(0.0, 1.0) * (BOTTOM - TOP);
+    put!(out, "<figure class=\"chart\"><figcaption><b>{title}</b> <span class=\"hint\">{hint}</span>");
+    if let Some(point) = points.iter().find(|point| point.chosen) {
+        put!(out, "<span class=\"pick\">chosen: {} with {} rules</span>", percent(value(point)), point.rules);
+    }
+    out.push_str("</figcaption>");
     out.push_str("<svg viewBox=\"0 0 440 186\">");
     for tick in 0..=2 {
         let share = low + (high - low) * f64::from(tick) / 2.0;
         put!(out, "<path class=\"grid\" d=\"M{LEFT:.0} {0:.1}H{RIGHT:.0}\"/>", y(share));
         put!(out, "<text class=\"ax\" x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{:.0}%</text>", LEFT - 8.0, y(share) + 3.5, share * 100.0);
     }
-    for tick in 0..=3 {
-        let rules = (most / 1.05 * f64::from(tick) / 3.0).round() as u64;
+    let step = round_step(most);
+    for tick in 0..=(most / step) as u64 {
+        let rules = tick * step as u64;
         put!(out, "<text class=\"ax\" x=\"{:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{rules}</text>", x(rules), BOTTOM + 16.0);
     }
     put!(out, "<text class=\"ax\" x=\"{RIGHT:.0}\" y=\"{:.0}\" text-anchor=\"end\">rules</text>", BOTTOM + 31.0);
@@ -79,13 +84,25 @@ fn chart(out: &mut String, title: &str, hint: &str, points: &[&StoryFrontierPoin
         let (cx, cy) = (x(point.rules), y(value(point)));
         put!(out, "<circle class=\"dot{}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"{}\"><title>{}: {} rules, {}</title></circle>",
             if point.chosen { " chosen" } else { "" }, if point.chosen { 5 } else { 3 }, Text(&point.name), point.rules, percent(value(point)));
-        if point.chosen {
-            let (anchor, label_x) = if cx > 300.0 { ("end", cx - 10.0) } else { ("start", cx + 10.0) };
-            let label_y = if cy < TOP + 22.0 { cy + 18.0 } else { cy - 10.0 };
-            put!(out, "<text class=\"pick\" x=\"{label_x:.1}\" y=\"{label_y:.1}\" text-anchor=\"{anchor}\">chosen: {}</text>", percent(value(point)));
-        }
     }
     out.push_str("</svg></figure>");
+}
+
+/// One, two or five of some power of ten: three to six ticks up to the value.
+fn round_step(most: f64) -> f64 {
+    let mut step = 1.0;
+    for factor in [2.0, 2.5, 2.0].into_iter().cycle().take(60) {
+        if most / step <= 6.0 {
+            break;
+        }
+        step *= factor;
+    }
+    step
+}
+
+/// What is no share stands at the nearest end; its text says what it is.
+const fn drawable(share: f64) -> f64 {
+    if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) }
 }
 
 /// Round ends of the axis around the values, in steps of a tenth.
@@ -107,6 +124,7 @@ mod tests {
         assert_eq!(bounds(0.62, 0.99), (0.6, 1.0));
         assert_eq!(bounds(f64::INFINITY, 0.0), (0.0, 1.0));
         assert_eq!(bounds(0.0, 0.0), (0.0, 0.1));
+        assert_eq!((round_step(4.0), round_step(150.0), round_step(10_000.0)), (1.0, 50.0, 2_000.0));
     }
 
     #[test]

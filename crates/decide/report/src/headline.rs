@@ -1,7 +1,7 @@
 //! What was found, in one sentence and a few figures; from what data.
 
 use crate::charts::{interval, meter, steps};
-use crate::markup::{Text, bytes, compact, count, moment, percent, plural, put, span};
+use crate::markup::{Text, bytes, compact, count, percent, plural, put, span};
 use crate::story::{GroupKind, MapStory, StepOutcome, Story, StoryNumbers, Verdict};
 use crate::view::View;
 
@@ -51,7 +51,7 @@ fn sentence(story: &Story, view: &View<'_>) -> String {
     if !story.rules.is_empty() {
         let rules = plural(story.rules.len() as u64, "rule", "rules");
         match story.numbers.coverage {
-            Some(coverage) => parts.push(format!("{rules} allow {} of the hold-out's traffic", percent(coverage))),
+            Some(coverage) => parts.push(format!("{rules} allow {} of the hold-out traffic", percent(coverage))),
             None => parts.push(format!("{rules} describe what they need")),
         }
     }
@@ -117,7 +117,7 @@ fn coverage(out: &mut String, numbers: &StoryNumbers) {
         return figure(out, "Coverage", "\u{2013}", "no hold-out was replayed", |_| {});
     };
     let say = format!(
-        "of legitimate hold-out traffic is allowed; {} would block of {}",
+        "of the hold-out's legitimate traffic is allowed; {} of {} would be blocked",
         count(numbers.holdout_would_block),
         plural(numbers.holdout_flows, "flow", "flows")
     );
@@ -158,7 +158,7 @@ fn facts(out: &mut String, story: &MapStory) {
     if !story.windows.is_empty() {
         out.push_str("<div><dt>Time windows</dt><dd><ul>");
         for window in &story.windows {
-            put!(out, "<li><b>{}</b> {} to {} UTC, {}, {}</li>", Text(&window.name), moment(window.from), moment(window.to),
+            put!(out, "<li><b>{}</b> {} UTC, {}, {}</li>", Text(&window.name), crate::markup::window(window.from, window.to),
                 span(window.from, window.to), plural(window.flows, "flow", "flows"));
         }
         out.push_str("</ul></dd></div>");

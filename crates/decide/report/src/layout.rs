@@ -8,13 +8,15 @@ mod tiers;
 pub(crate) use tiers::tiers;
 
 /// Width of a card, in user units (about pixels).
-pub(crate) const CARD_WIDTH: f64 = 156.0;
+pub(crate) const CARD_WIDTH: f64 = 146.0;
 /// Between two columns that lines cross: room for a curve and a label.
-const GAP: f64 = 150.0;
+const GAP: f64 = 126.0;
 /// Between the last column and a rail that no visible line reaches.
-const QUIET_GAP: f64 = 56.0;
+const QUIET_GAP: f64 = 48.0;
+/// The same, when lines leave the last column and come back to it.
+const ARC_GAP: f64 = 104.0;
 /// Horizontal end of a line, which carries the label.
-const STUB: f64 = 84.0;
+const STUB: f64 = 72.0;
 /// Between two lines at one side of a card.
 const PORT: f64 = 15.0;
 const MARGIN: f64 = 16.0;
@@ -58,8 +60,8 @@ pub(crate) struct Layout {
     pub(crate) cards: Vec<Card>,
     /// One for each link, in the links' order.
     pub(crate) routes: Vec<Route>,
-    /// Left edge of the rail, when there is one.
-    pub(crate) rail_x: Option<f64>,
+    /// The frame around the rail's cards, 20 units wider than a card.
+    pub(crate) rail: Option<Card>,
 }
 
 /// A card, or a line's passage through a column that it does not stop in.
@@ -151,13 +153,15 @@ fn finish(
     }
     let bottom = slots.iter().map(|slot| slot.y + slot.height / 2.0).fold(0.0, f64::max);
     let has_rail = rail.contains(&true);
-    let xs = column_xs(&slots, columns.len(), has_rail);
-    let width = xs.last().copied().unwrap_or(0.0) + CARD_WIDTH + MARGIN + 24.0;
+    let arcs = arcs(&slots, chains, columns.len());
+    let xs = column_xs(&slots, &arcs, has_rail);
+    let beyond = if arcs.last() == Some(&true) { ARC_GAP } else { MARGIN };
+    let width = xs.last().copied().unwrap_or(0.0) + CARD_WIDTH + beyond;
     let ports = Ports::of(&slots, chains);
     let routes = (0..links.len())
         .map(|at| chains[at].as_ref().map_or_else(Route::default, |chain| route(at, chain, &slots, &xs, &ports)))
         .collect();
-    let cards = slots[..rail.len()]
+    let cards: Vec<Card> = slots[..rail.len()]
         .iter()
         .map(|slot| Card {
             x: xs[slot.tier],
@@ -166,21 +170,47 @@ fn finish(
             tier: slot.tier,
         })
         .collect();
-    let rail_x = has_rail.then(|| xs[xs.len() - 1]);
-    Layout { width, height: bottom + MARGIN + 8.0, cards, routes, rail_x }
+    let rail = rail_frame(rail, &cards);
+    Layout { width, height: bottom + MARGIN + 8.0, cards, routes, rail }
+}
+
+/// A frame around the rail's cards.
+fn rail_frame(rail: &[bool], cards: &[Card]) -> Option<Card> {
+    let mut inside = cards.iter().zip(rail).filter(|(_, rail)| **rail).map(|(card, _)| card);
+    let first = *inside.next()?;
+    let (top, bottom) = inside.fold((first.y, first.y + first.height), |(top, bottom), card| {
+        (top.min(card.y), bottom.max(card.y + card.height))
+    });
+    Some(Card { x: first.x - 10.0, y: top - 28.0, height: bottom - top + 38.0, tier: first.tier })
 }
 
 /// Room above the cards for the columns' titles.
-const HEADER: f64 = 26.0;
+const HEADER: f64 = 30.0;
 
-fn column_xs(slots: &[Slot], columns: usize, has_rail: bool) -> Vec<f64> {
+fn column_xs(slots: &[Slot], arcs: &[bool], has_rail: bool) -> Vec<f64> {
+    let columns = arcs.len();
     let mut xs = vec![MARGIN];
     for column in 1..columns {
         let crossed = slots.iter().any(|slot| slot.tier == column && !slot.left.is_empty());
         let quiet = has_rail && column + 1 == columns && !crossed;
-        xs.push(xs[column - 1] + CARD_WIDTH + if quiet { QUIET_GAP } else { GAP });
+        let gap = match (quiet, arcs[column - 1]) {
+            (false, _) => GAP,
+            (true, true) => ARC_GAP,
+            (true, false) => QUIET_GAP,
+        };
+        xs.push(xs[column - 1] + CARD_WIDTH + gap);
     }
     xs
+}
+
+/// Columns with lines that leave and come back at the right.
+fn arcs(slots: &[Slot], chains: &[Option<Chain>], columns: usize) -> Vec<bool> {
+    let mut arcs = vec![false; columns];
+    for chain in chains.iter().flatten() {
+        let (low, high) = (chain.slots[0], chain.slots[chain.slots.len() - 1]);
+        arcs[slots[low].tier] |= slots[low].tier == slots[high].tier;
+    }
+    arcs
 }
 
 /// Heights at which lines leave and enter cards.

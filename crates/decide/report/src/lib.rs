@@ -11,6 +11,7 @@ mod blocked;
 mod charts;
 mod headline;
 mod layout;
+mod lettering;
 mod map;
 mod markup;
 mod matrix;

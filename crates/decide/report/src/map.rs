@@ -1,9 +1,10 @@
 //! The map: a card for each group, a line for each pair of groups and verdict.
 
+use crate::lettering::{two_lines, width};
 use crate::layout::{CARD_WIDTH, Card, Layout, Link, Route, lay_out};
-use crate::markup::{Text, compact, plural, put, shorten};
+use crate::markup::{Text, compact, count, plural, put, shorten};
 use crate::story::{GroupKind, Verdict};
-use crate::verdict::{class, sample, word};
+use crate::verdict::{class, word};
 use crate::view::{Bundle, Member, View};
 
 /// More lines than this are a hairball (see `docs/`); the table has the rest.
@@ -101,9 +102,8 @@ fn legend(out: &mut String, view: &View<'_>) {
         }
         let class = class(verdict);
         let on = if verdict == Verdict::Unused { "" } else { " checked" };
-        put!(out, "<label class=\"layer\"><input type=\"checkbox\" id=\"on-{class}\"{on}>");
-        sample(out, verdict);
-        put!(out, "{} <span class=\"num\">{pairs}</span></label>", word(verdict));
+        put!(out, "<label class=\"layer {class}\"><input type=\"checkbox\" id=\"on-{class}\"{on}>");
+        put!(out, "<i></i>{} <span class=\"num\">{pairs}</span></label>", word(verdict));
     }
     if view.groups.iter().any(|member| member.rail) {
         out.push_str("<label class=\"layer\"><input type=\"checkbox\" id=\"on-shared\">lines to shared services</label>");
@@ -125,10 +125,10 @@ fn caption(out: &mut String, view: &View<'_>, shown: &[usize], lines: &Lines) {
 }
 
 fn svg(out: &mut String, view: &View<'_>, shown: &[usize], lines: &Lines, layout: &Layout) {
-    let width = layout.width.max(1180.0);
-    let shift = (width - layout.width) / 2.0;
+    let wide = layout.width.max(1180.0);
+    let shift = (wide - layout.width) / 2.0;
     put!(out, "<svg class=\"map\" role=\"group\" aria-label=\"Map of {}\" ", plural(shown.len() as u64, "group", "groups"));
-    put!(out, "viewBox=\"{:.1} 0 {width:.1} {:.1}\" width=\"{width:.0}\" height=\"{:.0}\">", -shift, layout.height, layout.height);
+    put!(out, "viewBox=\"{:.1} 0 {wide:.1} {:.1}\" width=\"{wide:.0}\" height=\"{:.0}\">", -shift, layout.height, layout.height);
     titles(out, layout);
     let place = |group: usize| shown.binary_search(&group).ok().map(|at| layout.cards[at]);
     out.push_str("<g class=\"folded\" aria-hidden=\"true\">");
@@ -155,10 +155,10 @@ fn svg(out: &mut String, view: &View<'_>, shown: &[usize], lines: &Lines, layout
 
 fn titles(out: &mut String, layout: &Layout) {
     put!(out, "<text class=\"colname\" x=\"16\" y=\"22\">who asks \u{2192} who is asked</text>");
-    if let Some(x) = layout.rail_x {
-        put!(out, "<rect class=\"rail\" x=\"{:.1}\" y=\"4\" width=\"{:.1}\" height=\"{:.1}\" rx=\"10\"/>",
-            x - 12.0, CARD_WIDTH + 24.0, layout.height - 8.0);
-        put!(out, "<text class=\"colname\" x=\"{x:.1}\" y=\"22\">shared services</text>");
+    if let Some(rail) = layout.rail {
+        put!(out, "<rect class=\"rail\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"12\"/>",
+            rail.x, rail.y, CARD_WIDTH + 20.0, rail.height);
+        put!(out, "<text class=\"colname\" x=\"{:.1}\" y=\"{:.1}\">shared services</text>", rail.x + 12.0, rail.y + 18.0);
     }
 }
 
@@ -208,23 +208,30 @@ fn draw_card(out: &mut String, view: &View<'_>, group: usize, card: Card) {
     };
     put!(out, "<g class=\"card{kind}\" role=\"button\" tabindex=\"0\" data-g=\"{group}\" data-tier=\"{}\" ", card.tier);
     put!(out, "aria-label=\"{}\" transform=\"translate({:.1} {:.1})\">", Text(&spoken(view, group)), card.x, card.y);
-    put!(out, "<title>{}</title>", Text(&member.group.name));
     self_loop(out, view, group, card.height);
     put!(out, "<rect class=\"box\" width=\"{CARD_WIDTH}\" height=\"{:.1}\" rx=\"8\"/>", card.height);
-    let (first, second) = two_lines(&member.group.name, 20);
     let middle = card.height / 2.0;
-    match second {
-        None => put!(out, "<text class=\"t1\" x=\"12\" y=\"{:.1}\">{}</text>", middle - 5.0, Text(&first)),
-        Some(second) => {
-            put!(out, "<text class=\"t1\" x=\"12\" y=\"{:.1}\">{}</text>", middle - 12.0, Text(&first));
-            put!(out, "<text class=\"t1\" x=\"12\" y=\"{:.1}\">{}</text>", middle + 2.0, Text(&second));
-        }
-    }
-    put!(out, "<text class=\"t2\" x=\"12\" y=\"{:.1}\">{}</text>", middle + 15.0, Text(&size(member)));
-    put!(out, "<text class=\"t2\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+    name_lines(out, &member.group.name, middle);
+    put!(out, " <text class=\"t2\" x=\"12\" y=\"{:.1}\">{}</text>", middle + 15.0, Text(&size(member)));
+    put!(out, " <text class=\"t2\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
         CARD_WIDTH - 12.0, middle + 15.0, compact(member.flows));
     verdict_bar(out, view, group, middle + 20.0);
     out.push_str("</g>");
+}
+
+/// The name in one line or two, with the whole of it as a tooltip when it was shortened.
+fn name_lines(out: &mut String, name: &str, middle: f64) {
+    let inner = CARD_WIDTH - 24.0;
+    let (first, second) = two_lines(name, inner, 12.5);
+    if second.as_ref().is_some_and(|second| second.ends_with('\u{2026}')) {
+        put!(out, "<title>{}</title>", Text(name));
+    }
+    let top = if second.is_some() { middle - 12.0 } else { middle - 5.0 };
+    for (at, line) in std::iter::once(&first).chain(&second).enumerate() {
+        let squeeze = if width(line, 12.5) > inner { format!(" textLength=\"{inner:.0}\" lengthAdjust=\"spacingAndGlyphs\"") } else { String::new() };
+        let y = top + at as f64 * 14.0;
+        put!(out, "{}<text class=\"t1\" x=\"12\" y=\"{y:.1}\"{squeeze}>{}</text>", if at > 0 { " " } else { "" }, Text(line));
+    }
 }
 
 fn size(member: &Member<'_>) -> String {
@@ -246,9 +253,10 @@ fn by_verdict(view: &View<'_>, group: usize) -> Vec<(Verdict, u64)> {
 
 fn spoken(view: &View<'_>, group: usize) -> String {
     let member = &view.groups[group];
-    let mut text = format!("{}, {}", member.group.name, size(member));
+    // Begins with the text on the card, so that people who speak to their machine can say what they see.
+    let mut text = format!("{} {} {} flows", member.group.name, size(member), compact(member.flows));
     for (verdict, flows) in by_verdict(view, group) {
-        text.push_str(&format!(", {} {}", plural(flows, "flow", "flows"), word(verdict)));
+        text.push_str(&format!(", {} {}", count(flows), word(verdict)));
     }
     text
 }
@@ -278,37 +286,4 @@ fn self_loop(out: &mut String, view: &View<'_>, group: usize, height: f64) {
     let x = CARD_WIDTH / 2.0 - 14.0;
     put!(out, "<g class=\"ln {class}\" data-b=\"{at}\" data-f=\"{group}\" data-t=\"{group}\">");
     put!(out, "<path class=\"wire\" d=\"M{x:.1} {height:.1}c0 15 28 15 28 1\" stroke-width=\"1.6\" marker-end=\"url(#a-{class})\"/></g>");
-}
-
-/// Breaks a name once, at a space or mark near the width, and shortens what is still too long.
-fn two_lines(name: &str, width: usize) -> (String, Option<String>) {
-    if name.chars().count() <= width {
-        return (name.to_owned(), None);
-    }
-    let break_at = name
-        .char_indices()
-        .take(width)
-        .filter(|(_, c)| matches!(c, ' ' | '-' | '/' | '_' | '.' | ','))
-        .map(|(at, c)| at + c.len_utf8())
-        .last();
-    match break_at {
-        Some(at) => (name[..at].trim_end().to_owned(), Some(shorten(name[at..].trim_start(), width))),
-        None => {
-            let cut = name.char_indices().nth(width).map_or(name.len(), |(at, _)| at);
-            (name[..cut].to_owned(), Some(shorten(&name[cut..], width)))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_break_where_people_would() {
-        assert_eq!(two_lines("web", 20), ("web".into(), None));
-        assert_eq!(two_lines("postgres database servers", 20), ("postgres database".into(), Some("servers".into())));
-        let (first, second) = two_lines(&"x".repeat(60), 20);
-        assert_eq!((first.len(), second.map(|s| s.chars().count())), (20, Some(20)));
-    }
 }

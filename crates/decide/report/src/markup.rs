@@ -26,17 +26,25 @@ impl fmt::Display for Text<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                '\n' | '\t' => fmt::Write::write_char(f, c)?,
-                c if c.is_control() || reorders(c) => f.write_str("\u{fffd}")?,
-                c => fmt::Write::write_char(f, c)?,
+                c => fmt::Write::write_char(f, honest(c))?,
             }
         }
         Ok(())
     }
 }
 
-fn reorders(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+const fn honest(c: char) -> char {
+    match c {
+        '\n' | '\t' => c,
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => '\u{fffd}',
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c => c,
+    }
+}
+
+/// Text from outside without what could disguise it, for places that escape by themselves.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars().map(honest).collect()
 }
 
 /// Text cut to a number of characters, with an ellipsis when something was cut.
@@ -98,6 +106,11 @@ pub(crate) fn percent(share: f64) -> String {
     }
 }
 
+/// A measure of confidence or likeness as whole percent.
+pub(crate) fn degree(share: f64) -> String {
+    if share.is_finite() { format!("{:.0}%", (share * 100.0).clamp(0.0, 100.0)) } else { String::from("unknown") }
+}
+
 /// `2026-11-20 08:00:00`, UTC.
 pub(crate) fn moment(at: Micros) -> String {
     let text = format_time(at);
@@ -117,6 +130,15 @@ pub(crate) fn span(from: Micros, to: Micros) -> String {
         s if s < 7_200 => format!("{} min", s / 60),
         s if s < 172_800 => format!("{} h", s / 3_600),
         s => format!("{} days", s / 86_400),
+    }
+}
+
+/// `2026-11-20 08:00:00 to 08:15:00`: the day once when both are on it.
+pub(crate) fn window(from: Micros, to: Micros) -> String {
+    let (from, to) = (moment(from), moment(to));
+    match (from.get(..11), to.strip_prefix(from.get(..11).unwrap_or("-"))) {
+        (Some(_), Some(time)) => format!("{from} to {time}"),
+        _ => format!("{from} to {to}"),
     }
 }
 
@@ -146,9 +168,12 @@ mod tests {
         assert_eq!(percent(1.0), "100%");
         assert_eq!(percent(0.000_01), "0.001%");
         assert_eq!(percent(f64::NAN), "unknown");
+        assert_eq!((degree(0.934), degree(f64::INFINITY)), ("93%".into(), "unknown".into()));
         assert_eq!(span(0, 900_000_000), "15 min");
         assert_eq!(moment(0), "1970-01-01 00:00:00");
         assert_eq!(clock(0), "00:00:00");
+        assert_eq!(window(0, 60_000_000), "1970-01-01 00:00:00 to 00:01:00");
+        assert_eq!(window(0, 90_000_000_000), "1970-01-01 00:00:00 to 1970-01-02 01:00:00");
         assert_eq!(shorten("workstations", 6), "works\u{2026}");
     }
 

@@ -2,7 +2,7 @@
 
 use crate::markup::{Text, compact, plural, put, shorten};
 use crate::table::Table;
-use crate::verdict::{class, sample, tag, word};
+use crate::verdict::{class, tag, word};
 use crate::view::{Bundle, View};
 
 /// Beyond this many groups cells show only their verdicts.
@@ -56,26 +56,16 @@ fn cell(out: &mut String, view: &View<'_>, pair: (usize, usize), compact_cells: 
         put!(out, "<td{own}></td>");
         return;
     }
-    let numbers: Vec<String> = (start..start + bundles.len()).map(|at| at.to_string()).collect();
-    put!(out, "<td{own}><button type=\"button\" class=\"cell\" data-b=\"{}\" aria-label=\"{}\">",
-        numbers.join(" "), Text(&spoken(view, pair, &bundles)));
+    put!(out, "<td{own} data-b=\"{start}\">");
     for bundle in bundles {
-        put!(out, "<span class=\"svc {}\">", class(bundle.verdict));
-        sample(out, bundle.verdict);
-        if !compact_cells {
-            put!(out, "<span>{}</span>", Text(&services(bundle, 1)));
+        put!(out, "<span class=\"svc {}\"><i></i>", class(bundle.verdict));
+        if compact_cells {
+            put!(out, "<span class=\"vh\">{} {}</span></span>", word(bundle.verdict), Text(&services(bundle, 1)));
+        } else {
+            put!(out, "{}</span>", Text(&services(bundle, 1)));
         }
-        out.push_str("</span>");
     }
-    out.push_str("</button></td>");
-}
-
-fn spoken(view: &View<'_>, (from, to): (usize, usize), bundles: &[&Bundle]) -> String {
-    let parts: Vec<String> = bundles
-        .iter()
-        .map(|b| format!("{} {} ({})", word(b.verdict), services(b, 3), plural(b.flows, "flow", "flows")))
-        .collect();
-    format!("{} to {}: {}", view.groups[from].group.name, view.groups[to].group.name, parts.join("; "))
+    out.push_str("</td>");
 }
 
 /// The busiest services, and how many more.

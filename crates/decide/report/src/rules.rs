@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::{Action, Mode};
 
 use crate::charts::frontier;
-use crate::markup::{Text, count, moment, percent, place, plural, put};
+use crate::markup::{Text, count, degree, percent, place, plural, put, window};
 use crate::story::{Story, StoryEvidence, StoryRule};
 use crate::table::Table;
 
@@ -15,7 +15,7 @@ const MOST_RULES: usize = 400;
 /// Writes the section's body.
 pub(crate) fn rules(out: &mut String, story: &Story) {
     if !story.frontier.is_empty() {
-        width(out, story);
+        widths(out, story);
     }
     out.push_str("<div class=\"tools js-only\"><label>Filter <input type=\"search\" data-cards=\"rules\" placeholder=\"segment, service, id\"></label><span class=\"hits\" aria-live=\"polite\"></span></div>");
     out.push_str("<div id=\"rules\">");
@@ -40,7 +40,7 @@ pub(crate) fn rules(out: &mut String, story: &Story) {
     }
 }
 
-fn width(out: &mut String, story: &Story) {
+fn widths(out: &mut String, story: &Story) {
     out.push_str("<p class=\"lead\">Few broad rules are easy to keep but allow more than was needed; many narrow ones break what was not yet seen. \
         These widths were tried.</p>");
     frontier(out, &story.frontier);
@@ -131,10 +131,10 @@ fn basis(out: &mut String, evidence: &StoryEvidence) {
         if evidence.flows == 1 { "flow" } else { "flows" },
         plural(evidence.clients, "client", "clients"), plural(evidence.servers, "server", "servers"));
     if let (Some(first), Some(last)) = (evidence.first, evidence.last) {
-        put!(out, "<span class=\"sub\">{} to {}</span>", moment(first), moment(last));
+        put!(out, "<span class=\"sub\">{}</span>", window(first, last));
     }
     if let Some(confidence) = evidence.confidence {
-        put!(out, "<span class=\"sub\">confidence {}</span>", percent(confidence));
+        put!(out, "<span class=\"sub\">confidence {}</span>", degree(confidence));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Segments with members, reasons and confidence; and who is in none.
 
 use crate::charts::meter;
-use crate::markup::{Text, count, percent, plural, put, shorten};
+use crate::markup::{Text, count, degree, plural, put, shorten};
 use crate::story::{GroupKind, Story, StoryNode};
 use crate::table::Table;
 use crate::view::{Member, View};
@@ -27,7 +27,7 @@ pub(crate) fn segments(out: &mut String, story: &Story, view: &View<'_>) {
             cells.name(&unassigned.workload);
             cells.text(&unassigned.reason);
             let nearest: Vec<String> =
-                unassigned.nearest.iter().take(3).map(|(name, near)| format!("{name} {}", percent(*near))).collect();
+                unassigned.nearest.iter().take(3).map(|(name, near)| format!("{name} {}", degree(*near))).collect();
             cells.text(&nearest.join(", "));
         });
     }
@@ -45,7 +45,7 @@ fn segment(out: &mut String, member: &Member<'_>) {
     if let Some(confidence) = group.confidence {
         out.push_str("<div class=\"conf\">");
         meter(out, confidence);
-        put!(out, "<span>{} confidence</span></div>", percent(confidence));
+        put!(out, "<span>{} confidence</span></div>", degree(confidence));
     }
     if !group.reasons.is_empty() {
         out.push_str("<ul class=\"why\">");

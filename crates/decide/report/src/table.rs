@@ -3,7 +3,7 @@
 use crate::markup::{Text, put};
 
 /// Rows beyond this are counted, not printed: a page must stay a page.
-const MOST_ROWS: usize = 1_500;
+const MOST_ROWS: usize = 1_000;
 
 /// A table in the making. Cells are finished HTML.
 pub(crate) struct Table {

@@ -29,15 +29,7 @@ pub(crate) const fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// A sample of the line, to stand before a word.
-pub(crate) fn sample(out: &mut String, verdict: Verdict) {
-    put!(out, "<svg class=\"key {}\" width=\"18\" height=\"8\" aria-hidden=\"true\">", class(verdict));
-    out.push_str("<use href=\"#line\"/></svg>");
-}
-
-/// Sample and word.
+/// Word with a sample of the line before it.
 pub(crate) fn tag(out: &mut String, verdict: Verdict) {
-    put!(out, "<span class=\"tag {}\">", class(verdict));
-    sample(out, verdict);
-    put!(out, "{}</span>", word(verdict));
+    put!(out, "<span class=\"tag {}\"><i></i>{}</span>", class(verdict), word(verdict));
 }

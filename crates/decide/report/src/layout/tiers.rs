@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Link;
 
 /// No more columns than people can follow; deeper graphs are compressed.
-const MOST_TIERS: usize = 6;
+const MOST_TIERS: usize = 5;
 
 /// Tier of every card: 0 for who only asks, one more than its furthest client for who is asked; the rail's cards come
 /// after all others. Cycles are cut where they carry least.
@@ -28,12 +28,7 @@ pub(crate) fn tiers(rail: &[bool], links: &[Link]) -> Vec<usize> {
         }
     }
     place_strangers(rail, links, &weights, &mut tier);
-    let deepest = tier.iter().copied().max().unwrap_or(0);
-    if deepest >= MOST_TIERS {
-        for tier in &mut tier {
-            *tier = *tier * (MOST_TIERS - 1) / deepest;
-        }
-    }
+    merge_light_tiers(links, &mut tier);
     put_rail_last(rail, &mut tier);
     tier
 }
@@ -53,6 +48,28 @@ fn place_strangers(
     for link in links.iter().filter(|l| l.from != l.to && !rail[l.from] && !rail[l.to]) {
         if !known[link.to] && known[link.from] {
             tier[link.to] = tier[link.to].max(tier[link.from] + 1);
+        }
+    }
+}
+
+/// While there are too many tiers, joins the two neighbours that the fewest flows pass between: a backup server at the end
+/// of a long chain then stands beside what it copies, and the busy tiers stay apart.
+fn merge_light_tiers(links: &[Link], tier: &mut [usize]) {
+    loop {
+        let deepest = tier.iter().copied().max().unwrap_or(0);
+        if deepest < MOST_TIERS {
+            return;
+        }
+        let mut between = vec![0.0_f64; deepest];
+        for link in links.iter().filter(|link| link.shapes_tiers) {
+            if tier[link.to] == tier[link.from] + 1 {
+                between[tier[link.from]] += link.weight.max(0.0);
+            }
+        }
+        let lightest =
+            (0..deepest).rev().min_by(|a, b| between[*a].total_cmp(&between[*b])).unwrap_or(deepest - 1);
+        for tier in tier.iter_mut().filter(|tier| **tier > lightest) {
+            *tier -= 1;
         }
     }
 }

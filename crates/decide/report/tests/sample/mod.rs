@@ -292,7 +292,7 @@ fn kernel() -> Vec<StoryKernelCheck> {
 }
 
 /// A story like the demo's: 30 workloads in 14 segments.
-pub fn story() -> Story {
+pub(crate) fn story() -> Story {
     let assertion = |sentence: &str, line, result, witness: Option<&str>| StoryAssertion {
         sentence: sentence.into(),
         location: at("policies/00-guardrails.yaml", line),
@@ -354,7 +354,7 @@ pub fn story() -> Story {
 }
 
 /// A story with a given number of workloads in segments of four, each asking several others.
-pub fn crowd(workloads: usize) -> Story {
+pub(crate) fn crowd(workloads: usize) -> Story {
     let mut story = story();
     let segments = workloads / 4;
     story.map.groups = (0..segments)
