@@ -10,7 +10,7 @@
 //! nfdump is timed reading its own, already decoded file (`nfdump -R DIR -o null -q`). CPU time, user and system, of each.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -146,14 +146,15 @@ fn feed(capture: &Path, store: &Path) -> Result<(), Failure> {
 fn send(capture: &Path, port: u16) -> Result<(), Failure> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.connect(("127.0.0.1", port))?;
-    let bytes = std::fs::read(capture)?;
-    let (mut at, mut count) = (24, 0_u32);
+    let mut file = BufReader::with_capacity(1 << 20, File::open(capture)?);
+    file.read_exact(&mut [0; 24])?;
+    let (mut count, mut packet) = (0_u32, Vec::new());
     let started = Instant::now();
-    while let Some(length) = bytes.get(at + 8..at + 12).and_then(|four| four.first_chunk()) {
-        let length = u32::from_le_bytes(*length) as usize;
-        let Some(payload) = bytes.get(at + 16 + 28..at + 16 + length) else { break };
-        socket.send(payload)?;
-        at += 16 + length;
+    let mut header = [0; 16];
+    while file.read_exact(&mut header).is_ok() {
+        packet.resize(u32::from_le_bytes([header[8], header[9], header[10], header[11]]) as usize, 0);
+        file.read_exact(&mut packet)?;
+        socket.send(&packet[28..])?;
         count += 1;
         // 4,000 a second: what nfcapd was measured to take without loss.
         let due = Duration::from_micros(u64::from(count) * 250);

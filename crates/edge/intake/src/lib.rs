@@ -29,8 +29,11 @@ mod progress;
 mod source;
 mod sources;
 
+#[cfg(test)]
+mod laws;
+
 pub use error::IntakeError;
 pub use ledger::{Dropped, Place, Reject, Sequence, Summary};
 pub use listener::{ListenerOptions, UdpListener};
 pub use source::{BATCH_ROWS, FlowReader, Input, SOURCES, Source, detect, find, open};
-pub use sources::netflow::{Decoder, Limits, Sender};
+pub use sources::netflow::Limits;

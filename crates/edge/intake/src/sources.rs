@@ -3,3 +3,6 @@
 pub(crate) mod aws_vpc;
 pub(crate) mod netflow;
 pub(crate) mod zeek;
+
+#[cfg(test)]
+mod tutorial;

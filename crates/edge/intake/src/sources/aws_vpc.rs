@@ -68,6 +68,9 @@ const ACK: u8 = 16;
 /// How sure a SYN is of who opened the connection: the window may hold more than one connection.
 const BY_SYN: f32 = 0.97;
 
+/// The longest time that a record may span, generously, in microseconds.
+const SPAN_MAX: i64 = 86_400_000_000;
+
 const BAD_LINE: &str = "line is not a flow record";
 
 fn detect(head: &[u8]) -> bool {
@@ -358,6 +361,9 @@ fn flow<'a>(get: impl Fn(Field) -> Option<&'a str>) -> Result<Flow, String> {
     let (start, end) = (seconds(needed(Field::Start, "start")?), seconds(needed(Field::End, "end")?));
     if start > end {
         return Err("the record starts after it ends".to_owned());
+    }
+    if end - start > SPAN_MAX {
+        return Err("the record spans more than a day; AWS aggregates over at most ten minutes".to_owned());
     }
     let narrow = |value: u64| u16::try_from(value).map_err(|_| format!("`{value}` is not a port"));
     let protocol = needed(Field::Protocol, "protocol")?;

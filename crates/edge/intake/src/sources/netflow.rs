@@ -15,8 +15,8 @@ mod v5;
 use model::FlowBatch;
 use netset::Ip;
 
-pub(crate) use decoder::{Datagram, Framing};
-pub use decoder::{Decoder, Limits, Sender};
+pub use decoder::Limits;
+pub(crate) use decoder::{Datagram, Decoder, Framing, Sender};
 
 use self::capture::{Capture, Window};
 use self::decoder::NOT_FLOWS;
@@ -157,6 +157,16 @@ fn expected(frame: &[u8], payload: &[u8]) -> bool {
     matches!(version, 5 | 9 | 10) && USUAL_PORTS.contains(&port)
 }
 
+/// What stands where a datagram should begin.
+fn describe(bytes: &[u8]) -> String {
+    if let Some([0, 5, a, b]) = bytes.first_chunk::<4>() {
+        let count = u16::from_be_bytes([*a, *b]);
+        return format!("a version 5 header that counts {count} records; expected 1 to 30");
+    }
+    let head: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("expected a NetFlow v5, v9 or IPFIX header, found the bytes {}", head.join(" "))
+}
+
 /// Reads a file of datagrams one after the other.
 struct RawReader {
     window: Window,
@@ -210,9 +220,7 @@ impl RawReader {
             return Ok(length > 0);
         }
         if !is_datagram(bytes) {
-            let head: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            let reason =
-                format!("expected a NetFlow v5, v9 or IPFIX header, found the bytes {}", head.join(" "));
+            let reason = describe(bytes);
             let flows = self.ledger.summary.flows;
             return Err(IntakeError::Damaged { file: self.ledger.file.to_string(), offset, reason, flows });
         }
@@ -224,3 +232,6 @@ impl RawReader {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -17,11 +17,11 @@ use crate::ledger::{Ledger, Place};
 
 /// Who sent a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub struct Sender {
+pub(crate) struct Sender {
     /// Its address; `::` when the datagrams come from a file without addresses.
-    pub ip: Ip,
+    pub(crate) ip: Ip,
     /// Its UDP source port.
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 /// Bounds on what is remembered. Reaching one is counted in the summary, never fatal.
@@ -53,7 +53,7 @@ impl Default for Limits {
 }
 
 /// The memory of a collector: templates and samplers of every exporter.
-pub struct Decoder {
+pub(crate) struct Decoder {
     limits: Limits,
     exporters: HashMap<(Ip, u32), State, FixedState>,
     fields: usize,
@@ -126,7 +126,7 @@ impl Default for Decoder {
 
 impl Decoder {
     /// A decoder that knows nothing yet.
-    pub fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
             exporters: HashMap::default(),
@@ -170,6 +170,13 @@ impl Decoder {
         }
         ledger.summary.flows += (batch.len() - rows) as u64;
         used
+    }
+
+    /// Templates, their fields as counted against the limit, and bytes that wait.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, usize, usize) {
+        let templates = self.exporters.values().map(|state| state.templates.len() + state.latest.len()).sum();
+        (templates, self.fields, self.pending.used())
     }
 
     /// Counts the sets whose template never came. The end of an input.

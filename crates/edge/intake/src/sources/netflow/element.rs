@@ -100,10 +100,10 @@ pub(super) fn slot(enterprise: u32, id: u16) -> Option<(Slot, u8)> {
 fn standard(id: u16) -> Option<(Slot, u8)> {
     use Slot::*;
     Some(match id {
-        8 => (Source, 0),
-        27 => (Source, 1),
-        12 => (Destination, 0),
-        28 => (Destination, 1),
+        // Of both families the first in the record that is not zero: of a tunnel that is the outer pair, and the protocol
+        // and ports that come with it.
+        8 | 27 => (Source, 0),
+        12 | 28 => (Destination, 0),
         4 => (Protocol, 0),
         7 => (SourcePort, 0),
         180 | 182 => (SourcePort, 1),

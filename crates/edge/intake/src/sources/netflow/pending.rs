@@ -43,6 +43,12 @@ impl Pending {
         Self { room, used: 0, sets: HashMap::default(), order: VecDeque::new() }
     }
 
+    /// What the waiting sets cost.
+    #[cfg(test)]
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
     /// Keeps a set; returns those that had to go for it.
     pub(super) fn add(&mut self, waiting: Waiting) -> Vec<Waiting> {
         let mut gone = Vec::new();

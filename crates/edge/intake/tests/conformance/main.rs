@@ -1,0 +1,13 @@
+//! The flow formats against what others made of the same bytes, against damage, and against the laws of the seam.
+//!
+//! Third-party data is read in place; without it those tests say so and pass.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its data has failed")]
+
+mod damage;
+mod listener;
+mod netgauze;
+mod nfdump;
+mod reading;
+mod text;
+mod tshark;
