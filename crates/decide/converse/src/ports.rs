@@ -37,7 +37,7 @@ const fn scores() -> [i8; 65_536] {
             0 => -12,
             1..1_024 => 12,
             // Windows before Vista, and many appliances, take clients' ports from here.
-            1_024..5_000 => 2,
+            1_024..5_000 => 0,
             5_000..10_000 => 6,
             10_000..32_768 => 3,
             32_768..49_152 => -6,
