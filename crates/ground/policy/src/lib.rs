@@ -1,6 +1,7 @@
 //! The policy language: what people write, what it means exactly.
 
 mod ast;
+mod comments;
 mod diagnostic;
 mod directory;
 mod format;
@@ -17,6 +18,7 @@ pub use ast::{
     Assertion, Document, Evidence, Guardrail, GuardrailAllow, GuardrailDeny, Peer, PeerTerm, PolicySet, Rule,
     SegmentDocument, SegmentPolicy, Spanned, Verb,
 };
+pub use comments::format_text;
 pub use diagnostic::Diagnostic;
 pub use directory::Directory;
 pub use format::{format, format_document};

@@ -35,9 +35,11 @@ pub fn plan(resolved: &Resolved, view: &InventoryView<'_>, parent: Option<String
             continue;
         }
         for (index, own) in touched(&owners, &rule.to) {
+            let own = shared(own, &points[index]);
             points[index].ingress.push(plan_rule(rule, own, &rule.from));
         }
         for (index, own) in touched(&owners, &rule.from) {
+            let own = shared(own, &points[index]);
             points[index].egress.push(plan_rule(rule, own, &rule.to));
         }
     }
@@ -55,6 +57,11 @@ fn touched(owners: &[(Ip, usize)], set: &IpSet) -> BTreeMap<usize, IpSet> {
     }
     let set = |ips: Vec<Ip>| IpSet::from_ranges(ips.into_iter().map(|ip| (ip, ip)));
     found.into_iter().map(|(index, ips)| (index, set(ips))).collect()
+}
+
+/// The point's own set where the two are equal, so that its rules share one.
+fn shared(own: IpSet, point: &PlanPoint) -> IpSet {
+    if own == point.addresses { point.addresses.clone() } else { own }
 }
 
 fn plan_rule(rule: &ResolvedRule, own: IpSet, peers: &IpSet) -> PlanRule {

@@ -1,11 +1,12 @@
 //! Plans as JSON files. Address sets are written once and referred to by index, since many points share them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+use foldhash::fast::FixedState;
 use model::{
-    Action, Ip, IpSet, Labels, Mode, Plan, PlanPoint, PlanRule, Prefix, Service, ServiceSet, SourceLocation,
-    WorkloadId,
+    Action, Ip, IpSet, Labels, Mode, Plan, PlanPoint, PlanRule, Prefix, Region, Service, ServiceSet,
+    SourceLocation, WorkloadId,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -139,32 +140,53 @@ fn shape(error: serde_json::Error) -> InvalidPlan {
 
 /// SHA-256 of the points' canonical JSON, hexadecimal.
 pub(crate) fn content_id(points: &[PlanPoint]) -> String {
-    let bytes = serde_json::to_vec(&content(points)).unwrap_or_default();
-    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hash = Hashed(Sha256::new());
+    // Neither the hash nor maps with text keys can fail.
+    let _ = serde_json::to_writer(&mut hash, &content(points));
+    hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Hashes what is written, so that a large plan's text never stands in memory.
+struct Hashed(Sha256);
+
+impl std::io::Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Numbers sets by first use.
 #[derive(Default)]
 struct Interner<'a> {
+    /// Copies of a set mostly share their memory, which is quicker to compare than their runs.
+    by_memory: BTreeMap<usize, usize>,
     addresses: BTreeMap<&'a [(Ip, Ip)], usize>,
-    services: BTreeMap<Vec<Service>, usize>,
+    services: HashMap<&'a ServiceSet, usize, FixedState>,
     content: Content,
 }
 
 impl<'a> Interner<'a> {
     fn addresses(&mut self, set: &'a IpSet) -> usize {
+        if let Some(index) = set.identity().and_then(|identity| self.by_memory.get(&identity)) {
+            return *index;
+        }
         let list = &mut self.content.address_sets;
-        *self.addresses.entry(set.runs()).or_insert_with(|| {
+        let index = *self.addresses.entry(set.runs()).or_insert_with(|| {
             list.push(address_texts(set));
             list.len() - 1
-        })
+        });
+        self.by_memory.extend(set.identity().map(|identity| (identity, index)));
+        index
     }
 
-    fn services(&mut self, set: &ServiceSet) -> usize {
+    fn services(&mut self, set: &'a ServiceSet) -> usize {
         let list = &mut self.content.service_sets;
-        let services = set.services();
-        *self.services.entry(services).or_insert_with_key(|services| {
-            let texts = || services.iter().map(ToString::to_string).collect();
+        *self.services.entry(set).or_insert_with(|| {
+            let texts = || set.services().iter().map(ToString::to_string).collect();
             list.push(if set.is_full() { vec![String::from("any")] } else { texts() });
             list.len() - 1
         })

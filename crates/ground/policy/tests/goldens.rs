@@ -26,6 +26,17 @@ fn the_interface_example_formats_canonically() {
 }
 
 #[test]
+fn comments_stay_with_what_they_speak_of() {
+    let formatted = policy::format_text("p.yaml", &read("comments.yaml")).unwrap();
+    check("comments.formatted.yaml", &formatted);
+    assert_eq!(policy::format_text("p.yaml", &formatted).unwrap(), formatted);
+    let count = |text: &str| text.matches("note ").count();
+    assert_eq!(count(&formatted), count(&read("comments.yaml")), "no comment is lost");
+    let plain = policy::format_text("p.yaml", &read("interface.formatted.yaml")).unwrap();
+    assert_eq!(plain, read("interface.formatted.yaml"));
+}
+
+#[test]
 fn every_problem_of_a_file_is_reported() {
     let problems = policy::parse(&[("policies/broken.yaml".into(), read("broken.yaml"))]).unwrap_err();
     let text: Vec<String> = problems.iter().map(|problem| format!("{problem}\n")).collect();

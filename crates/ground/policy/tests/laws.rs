@@ -32,6 +32,10 @@ fn policy_like() -> impl Strategy<Value = String> {
         Just("\"\\u"),
         Just("'"),
         Just("|\n"),
+        Just("# note\n"),
+        Just(" # side\n"),
+        Just("name: s\n"),
+        Just("selector: a=b\n"),
         Just("? "),
         Just(": "),
         Just("%YAML 9\n"),
@@ -57,7 +61,10 @@ proptest! {
     fn reading_what_looks_like_a_policy_never_panics(text in policy_like()) {
         let files = [("x.yaml".into(), text)];
         match parse(&files) {
-            Ok(set) => { prop_assert_eq!(strip(parse(&format(&set)).unwrap()), strip(set)); }
+            Ok(set) => {
+                let text = policy::format_text("x.yaml", &files[0].1).unwrap();
+                prop_assert_eq!(strip(parse(&[("x.yaml".into(), text)]).unwrap()), strip(set.clone()));
+                prop_assert_eq!(strip(parse(&format(&set)).unwrap()), strip(set)); }
             Err(problems) => for problem in problems {
                 prop_assert!(!problem.to_string().is_empty());
                 prop_assert!(problem.location.line > 0);
