@@ -1,7 +1,5 @@
 //! Whom an intruder could reach, hop by hop.
 
-use std::collections::BTreeMap;
-
 use model::{IpSet, Region, Service, ServiceSet, WorkloadId};
 use serde::Serialize;
 
@@ -21,35 +19,31 @@ pub struct Reached {
 }
 
 /// Breadth first over workloads, so each is reached in the fewest hops. Addresses outside of the inventory are not
-/// followed. Costs one look-up for each pair of addresses of a reached workload and any workload.
+/// followed. Costs a look-up for each pair of a workload that is reached and one that is not yet.
 pub(crate) fn reached(verifier: &Verifier<'_>, start: &WorkloadId, hops: u32) -> Vec<Reached> {
-    let mut found: BTreeMap<&WorkloadId, Reached> = BTreeMap::new();
-    let mut frontier = vec![start];
+    let mut list: Vec<Reached> = Vec::new();
+    let mut rest: Vec<_> =
+        verifier.view.members.iter().filter(|(workload, _)| workload.id != *start).collect();
+    let mut frontier = vec![start.clone()];
     let mut hop = 0;
     while hop < hops && !frontier.is_empty() {
         hop += 1;
-        let mut next = Vec::new();
-        for via in frontier {
+        let first = list.len();
+        for via in &frontier {
             let sources = verifier.view.addresses(via);
-            for (workload, ips) in &verifier.view.members {
-                if workload.id == *start || found.contains_key(&workload.id) {
-                    continue;
-                }
+            rest.retain(|(workload, ips)| {
                 let services = services(verifier, &sources, ips);
                 if services.is_empty() {
-                    continue;
+                    return true;
                 }
-                let listed = if services.is_full() { Vec::new() } else { services.services() };
-                let id = &workload.id;
-                found.insert(id, Reached { hop, workload: id.clone(), via: via.clone(), services: listed });
-                next.push(id);
-            }
+                let services = if services.is_full() { Vec::new() } else { services.services() };
+                list.push(Reached { hop, workload: workload.id.clone(), via: via.clone(), services });
+                false
+            });
         }
-        next.sort_unstable();
-        frontier = next;
+        list[first..].sort_by(|a, b| a.workload.cmp(&b.workload));
+        frontier = list[first..].iter().map(|reached| reached.workload.clone()).collect();
     }
-    let mut list: Vec<Reached> = found.into_values().collect();
-    list.sort_by(|a, b| (a.hop, &a.workload).cmp(&(b.hop, &b.workload)));
     list
 }
 

@@ -1,5 +1,7 @@
 //! Properties that hold and properties that do not, each with its witness.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use model::{AddressClaim, Inventory, Micros, Region, Workload, WorkloadId};
 use policy::{PolicySet, parse, resolve};
 use verify::{AssertionKind, AssertionOutcome, Outcome, Property, Verifier, Violation, check_assertions};

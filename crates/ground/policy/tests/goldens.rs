@@ -1,5 +1,7 @@
 //! Files of policy beside what must come of them. Run with `UPDATE_GOLDENS=1` to write the outcome anew.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 fn read(name: &str) -> String {

@@ -1,5 +1,7 @@
 //! What policies mean, on a small inventory that a person can keep in mind.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use model::{Action, AddressClaim, Inventory, Micros, Mode, Packet, Severity, Workload, WorkloadId};
 use policy::{PolicySet, Resolved, Verdict, parse, plan, plan_diff, plan_from_json, plan_to_json, resolve};
 
