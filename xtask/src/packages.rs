@@ -40,6 +40,7 @@ pub(crate) const ALL: &[Package] = &[
     package("curl", "/usr/bin/curl"),
     package("lftp", "/usr/bin/lftp"),
     package("dnsutils", "/usr/bin/dig"),
+    package("openssl", "/usr/bin/openssl"),
     package("python3", "/usr/bin/python3"),
     package("procps", "/bin/ps"),
 ];
