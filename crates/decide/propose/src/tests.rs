@@ -255,6 +255,31 @@ fn a_rare_conversation_needs_a_voucher() {
 }
 
 #[test]
+fn what_looks_like_a_way_in_needs_a_better_one() {
+    let mut net = office();
+    net.hosts("backup", "infra", &["backup1"]);
+    for server in ["web1", "web2", "web3"] {
+        net.edge("backup1", server, "tcp/22", 30);
+    }
+    net.edge("backup1", "db1", "tcp/22", 30);
+    net.edge("backup1", "devdb", "tcp/22", 1);
+    net.edge("web1", "db1", "tcp/22", 1);
+    net.edge("web2", "devdb", "tcp/8080", 2).hours = 1;
+    let silent = net.edge("dev1", "web1", "tcp/443", 1);
+    (silent.noise, silent.packets) = (Some(Noise::OneOff), 3);
+    let (proposal, allowed) = ask(net, &ProposeOptions::default());
+    assert!(allowed("backup1", "devdb", "tcp/22"), "asking many for this is the client's work");
+    assert_eq!(kept_out(&proposal, "web1", "db1"), Some(QuarantineReason::OneOff), "no peer logs in there");
+    assert_eq!(
+        kept_out(&proposal, "web2", "devdb"),
+        Some(QuarantineReason::OneOff),
+        "prod has no business in dev"
+    );
+    let probe = proposal.quarantined.iter().find(|q| q.client == "dev1").unwrap();
+    assert_eq!(probe.detail, "seen once, opened and closed with nothing said");
+}
+
+#[test]
 fn scans_are_told_in_one_line_and_teach_nothing() {
     let mut net = office();
     net.scanners.push("ws12".into());

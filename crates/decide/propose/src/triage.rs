@@ -1,15 +1,16 @@
 //! Which edges may teach a rule, and why the others may not.
 //!
 //! Rare traffic is the hard part: a yearly job and an intruder's hop both happen once. What separates them is whether
-//! anything else in the network vouches for the conversation, so a rare edge is believed when it was answered and
-//! the server gives the same service to others, or the client's segment peers ask for it too, or (weaker) it came
-//! back on a registered port or is a service known by name; and it is not believed where it looks like a way in: an admin protocol, or a
-//! service of another environment.
+//! anything else in the network vouches for the conversation. Three can: peers of the client that ask for the same,
+//! the client's own habit of asking many servers for it, and, where nothing looks like a way in, other clients that
+//! get the same service there. What looks like a way in is an admin protocol, and a service of an environment that the
+//! client's own hardly deals with. A TCP connection that opened and closed with nothing said is a probe until peers of
+//! the client make it a health check.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use graph::{Edge, Graph, Noise};
-use model::Service;
+use model::{Protocol, Service};
 
 use crate::cells::Cells;
 use crate::names::count;
@@ -54,9 +55,18 @@ struct Context<'a> {
     servers: BTreeMap<(&'a str, Service), BTreeSet<u32>>,
     /// (environment of the client, service) -> clients of sound edges, and those that leave their environment.
     users: BTreeMap<(&'a str, Service), (Clients, Clients)>,
-    /// (client, environment of the server, service) -> servers.
-    reach: BTreeMap<(u32, &'a str, Service), BTreeSet<u32>>,
+    /// (client, service) -> servers, of sound edges.
+    reach: BTreeMap<(u32, Service), BTreeSet<u32>>,
+    /// Environment -> clients of it with sound edges to services that are not everybody's.
+    active: BTreeMap<&'a str, Clients>,
+    /// (environment of the client, of the server) -> such clients.
+    crossing: BTreeMap<(&'a str, &'a str), Clients>,
 }
+
+/// A client that asks more servers than this for a service does so as its work: a scraper, a bastion, a backup.
+const HUB_SERVERS: usize = 3;
+/// An edge with no more connections than this, all within an hour, is rare.
+const RARE_FLOWS: u64 = 2;
 
 impl<'a> Context<'a> {
     fn new(graph: &'a Graph, cells: &'a Cells, options: &'a ProposeOptions) -> Self {
@@ -70,6 +80,8 @@ impl<'a> Context<'a> {
             servers: BTreeMap::new(),
             users: BTreeMap::new(),
             reach: BTreeMap::new(),
+            active: BTreeMap::new(),
+            crossing: BTreeMap::new(),
         };
         for edge in &graph.edges {
             context.learn(edge);
@@ -90,6 +102,7 @@ impl<'a> Context<'a> {
             return;
         }
         self.offered.entry((to, edge.service)).or_default().insert(edge.client);
+        self.reach.entry((edge.client, edge.service)).or_default().insert(edge.server);
         if let (Some(client), Some(server)) = (self.environment(edge.client), self.environment(edge.server)) {
             self.servers.entry((server, edge.service)).or_default().insert(edge.server);
             let users = self.users.entry((client, edge.service)).or_default();
@@ -97,7 +110,10 @@ impl<'a> Context<'a> {
             if client != server {
                 users.1.insert(edge.client);
             }
-            self.reach.entry((edge.client, server, edge.service)).or_default().insert(edge.server);
+            if !edge.shared {
+                self.active.entry(client).or_default().insert(edge.client);
+                self.crossing.entry((client, server)).or_default().insert(edge.client);
+            }
         }
     }
 
@@ -120,7 +136,6 @@ impl<'a> Context<'a> {
         if let Some(detail) = self.stray(edge) {
             return refuse(QuarantineReason::CrossEnvironment, detail);
         }
-        let rare = edge.noise == Some(Noise::OneOff);
         if let Some(numbers) = self.scanner(edge.client)
             && !edge.shared
             && self.other_peers(edge) == 0
@@ -128,7 +143,9 @@ impl<'a> Context<'a> {
             let detail = format!("the client scans ({numbers}) and none of its peers asks for this");
             return refuse(QuarantineReason::Scan, detail);
         }
-        if !rare {
+        let rare = edge.flows <= RARE_FLOWS && edge.hours <= 1 && !edge.shared;
+        let doubtful = edge.noise == Some(Noise::OneOff) || rare && self.looks_like_a_way_in(edge);
+        if !doubtful {
             return Fate::Teach(None);
         }
         match self.vouched(edge) {
@@ -179,11 +196,11 @@ impl<'a> Context<'a> {
 
     /// Why the edge looks like a client that took the wrong environment's server, if so.
     fn stray(&self, edge: &Edge) -> Option<String> {
-        if edge.shared || is_admin(edge.service) && self.breadth(edge) > 2 {
+        if edge.shared || self.is_hub(edge) {
             return None;
         }
         let (client, server) = (self.environment(edge.client)?, self.environment(edge.server)?);
-        if client == server || self.breadth(edge) > 2 {
+        if client == server {
             return None;
         }
         let own = self.servers.get(&(client, edge.service))?.iter().find(|own| **own != edge.client)?;
@@ -201,11 +218,24 @@ impl<'a> Context<'a> {
         ))
     }
 
-    /// How many servers of that environment the client asks for this.
-    fn breadth(&self, edge: &Edge) -> usize {
-        let environment = self.environment(edge.server);
-        let key = environment.map(|name| (edge.client, name, edge.service));
-        key.and_then(|key| self.reach.get(&key)).map_or(0, BTreeSet::len)
+    /// Whether asking many for this is the client's work.
+    fn is_hub(&self, edge: &Edge) -> bool {
+        let asked = self.reach.get(&(edge.client, edge.service));
+        self.scanner(edge.client).is_none() && asked.is_some_and(|servers| servers.len() > HUB_SERVERS)
+    }
+
+    fn looks_like_a_way_in(&self, edge: &Edge) -> bool {
+        is_admin(edge.service) || self.is_foreign(edge)
+    }
+
+    /// Whether the server stands in an environment that less than half of the client's own deals with.
+    fn is_foreign(&self, edge: &Edge) -> bool {
+        let (Some(client), Some(server)) = (self.environment(edge.client), self.environment(edge.server))
+        else {
+            return false;
+        };
+        let size = |clients: Option<&Clients>| clients.map_or(0, BTreeSet::len);
+        client != server && 2 * size(self.crossing.get(&(client, server))) < size(self.active.get(client))
     }
 
     fn other_clients(&self, edge: &Edge) -> usize {
@@ -228,17 +258,21 @@ impl<'a> Context<'a> {
             return Err(format!("{seen}, never answered"));
         }
         let (others, peers) = (self.other_clients(edge), self.other_peers(edge));
-        let admin = is_admin(edge.service);
         if peers > 0 {
             return Ok(format!("{seen}; {} of its segment ask for it too", count(peers as u64, "peer")));
         }
-        let foreign = match (self.environment(edge.client), self.environment(edge.server)) {
-            (Some(client), Some(server)) => client != server,
-            _ => false,
-        };
-        if admin || foreign {
-            let why = if admin { "an admin protocol" } else { "into another environment" };
-            return Err(format!("{seen}, {why}, and no peer of the client does it"));
+        let silent = edge.service.protocol == Protocol::TCP && edge.packets <= 4 * edge.flows;
+        if edge.noise == Some(Noise::OneOff) && silent {
+            return Err(format!("{seen}, opened and closed with nothing said"));
+        }
+        if self.is_hub(edge) {
+            return Ok(format!("{seen}; the client asks many servers for this"));
+        }
+        if is_admin(edge.service) {
+            return Err(format!("{seen}, an admin protocol, and no peer of the client does it"));
+        }
+        if self.is_foreign(edge) {
+            return Err(format!("{seen}, into another environment, and no peer of the client does it"));
         }
         if others > 0 {
             let clients = count(others as u64, "other client");
