@@ -1,9 +1,8 @@
 //! Rolled-up rows to conversations between workloads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use model::{Conversation, Endpoint, Exporter, Inventory, Micros, RollupRow};
-use netset::{Ip, Service};
+use model::{Conversation, Endpoint, Inventory, Ip, Micros, RollupRow, WorkloadId};
 
 /// Joins rows with the inventory and sums them over the window, one conversation for each (client, server, service),
 /// sorted so. An address belongs to whoever owned it when the row's first packet was seen; an address that changed hands
@@ -22,40 +21,61 @@ pub fn resolve(mut rows: Vec<RollupRow>, inventory: &Inventory) -> Vec<Conversat
             b.first,
         ))
     });
-    let mut found: BTreeMap<(Endpoint, Endpoint, Service), Conversation> = BTreeMap::new();
-    let same_hour = |a: &RollupRow, b: &RollupRow| {
-        (a.client, a.server, a.service, a.hour) == (b.client, b.server, b.service, b.hour)
-    };
-    for hour in rows.chunk_by(same_hour) {
-        let mut seen: BTreeMap<(Endpoint, Endpoint), Vec<&RollupRow>> = BTreeMap::new();
-        for row in hour {
-            let owners =
-                (endpoint(inventory, row.client, row.first), endpoint(inventory, row.server, row.first));
-            seen.entry(owners).or_default().push(row);
-        }
-        for ((client, server), views) in seen {
-            let here = one_hour(&client, &server, &views);
-            match found.get_mut(&(client.clone(), server.clone(), here.service)) {
-                Some(all) => add(all, &here),
-                None => {
-                    found.insert((client, server, here.service), here);
-                }
-            }
+    let mut found = Vec::new();
+    let together =
+        |a: &RollupRow, b: &RollupRow| (a.client, a.server, a.service) == (b.client, b.server, b.service);
+    for traffic in rows.chunk_by(together) {
+        let first = found.len();
+        for hour in traffic.chunk_by(|a, b| a.hour == b.hour) {
+            by_owners(hour, inventory, &mut |owners, views| add_hour(&mut found, first, owners, views));
         }
     }
-    found.into_values().map(finish).collect()
+    found.iter_mut().for_each(finish);
+    // Almost sorted already: only an address that changed hands stands out of order.
+    found.sort_by(|a, b| (&a.client, &a.server, a.service).cmp(&(&b.client, &b.server, b.service)));
+    found
 }
 
-fn endpoint(inventory: &Inventory, ip: Ip, at: Micros) -> Endpoint {
-    Endpoint { ip, workload: inventory.owner(ip, at).map(|owner| owner.id.clone()) }
+/// Who owned the two addresses.
+type Owners<'a> = (Option<&'a WorkloadId>, Option<&'a WorkloadId>);
+
+/// Hands out one hour's rows by the owners of the two addresses; nearly always they are the same for all.
+fn by_owners<'a>(
+    hour: &[RollupRow],
+    inventory: &'a Inventory,
+    take: &mut dyn FnMut(Owners<'a>, &[&RollupRow]),
+) {
+    let owner = |ip: Ip, at: Micros| inventory.owner(ip, at).map(|owner| &owner.id);
+    let owners = |row: &RollupRow| (owner(row.client, row.first), owner(row.server, row.first));
+    if let [row] = hour {
+        return take(owners(row), &[row]);
+    }
+    let mut seen: BTreeMap<Owners<'a>, Vec<&RollupRow>> = BTreeMap::new();
+    hour.iter().for_each(|row| seen.entry(owners(row)).or_default().push(row));
+    seen.into_iter().for_each(|(owners, views)| take(owners, &views));
+}
+
+/// Adds an hour to the conversation of the same owners among those from `first` on, or begins one.
+fn add_hour(found: &mut Vec<Conversation>, first: usize, owners: Owners<'_>, views: &[&RollupRow]) {
+    let hour = one_hour(views);
+    let same = |c: &&mut Conversation| (c.client.workload.as_ref(), c.server.workload.as_ref()) == owners;
+    match found[first..].iter_mut().find(same) {
+        Some(all) => add(all, &hour),
+        None => {
+            let mut hour = hour;
+            hour.client.workload = owners.0.cloned();
+            hour.server.workload = owners.1.cloned();
+            found.push(hour);
+        }
+    }
 }
 
 /// The hour as all its observers saw it: each observer's rows added up, then the greatest of every count. The sum of
-/// confidences stands in `confidence` and its weight in `hours` until [`finish`].
-fn one_hour(client: &Endpoint, server: &Endpoint, views: &[&RollupRow]) -> Conversation {
+/// confidences over flows stands in `confidence` until [`finish`].
+fn one_hour(views: &[&RollupRow]) -> Conversation {
     let mut all = Conversation {
-        client: client.clone(),
-        server: server.clone(),
+        client: Endpoint { ip: views[0].client, workload: None },
+        server: Endpoint { ip: views[0].server, workload: None },
         service: views[0].service,
         confidence: 0.0,
         flows: 0,
@@ -65,16 +85,15 @@ fn one_hour(client: &Endpoint, server: &Endpoint, views: &[&RollupRow]) -> Conve
         reverse_bytes: 0,
         first: Micros::MAX,
         last: Micros::MIN,
-        hours: views.iter().map(|row| row.hours).max().unwrap_or(1),
+        hours: 1,
         allowed: 0,
         denied: 0,
         tcp_flags: 0,
     };
-    let exporters: BTreeSet<&Exporter> = views.iter().map(|row| &row.exporter).collect();
-    let (mut confidence, mut records) = (0.0, 0);
-    for exporter in exporters {
-        let of = || views.iter().filter(|row| row.exporter == *exporter);
-        let sum = |count: fn(&RollupRow) -> u64| of().fold(0_u64, |n, row| n.saturating_add(count(row)));
+    let (mut confidence, mut records) = (0.0, 0_u64);
+    for of_one in views.chunk_by(|a, b| a.exporter == b.exporter) {
+        let sum =
+            |count: fn(&RollupRow) -> u64| of_one.iter().fold(0_u64, |n, row| n.saturating_add(count(row)));
         all.flows = all.flows.max(sum(|row| row.flows)).max(sum(|row| row.reverse_flows));
         all.packets = all.packets.max(sum(|row| row.packets));
         all.bytes = all.bytes.max(sum(|row| row.bytes));
@@ -82,13 +101,13 @@ fn one_hour(client: &Endpoint, server: &Endpoint, views: &[&RollupRow]) -> Conve
         all.reverse_bytes = all.reverse_bytes.max(sum(|row| row.reverse_bytes));
         all.allowed = all.allowed.max(sum(|row| row.allowed));
         all.denied = all.denied.max(sum(|row| row.denied));
-        for row in of() {
-            all.first = all.first.min(row.first);
-            all.last = all.last.max(row.last);
-            all.tcp_flags |= row.tcp_flags;
-            confidence += row.confidence_sum;
-            records += row.flows + row.reverse_flows;
-        }
+    }
+    for row in views {
+        all.first = all.first.min(row.first);
+        all.last = all.last.max(row.last);
+        all.tcp_flags |= row.tcp_flags;
+        confidence += row.confidence_sum;
+        records = records.saturating_add(row.flows).saturating_add(row.reverse_flows);
     }
     // Weighted by flows, so that hours add up to a mean over flows.
     all.confidence = confidence / records.max(1) as f64 * all.flows as f64;
@@ -104,21 +123,20 @@ fn add(all: &mut Conversation, hour: &Conversation) {
     all.reverse_bytes = all.reverse_bytes.saturating_add(hour.reverse_bytes);
     all.first = all.first.min(hour.first);
     all.last = all.last.max(hour.last);
-    all.hours += hour.hours;
+    all.hours = all.hours.saturating_add(hour.hours);
     all.allowed = all.allowed.saturating_add(hour.allowed);
     all.denied = all.denied.saturating_add(hour.denied);
     all.tcp_flags |= hour.tcp_flags;
 }
 
-fn finish(mut conversation: Conversation) -> Conversation {
+fn finish(conversation: &mut Conversation) {
     conversation.confidence = (conversation.confidence / conversation.flows.max(1) as f64).clamp(0.0, 1.0);
-    conversation
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{AddressClaim, Labels, Workload, WorkloadId};
+    use model::{AddressClaim, Exporter, Labels, Service, Workload};
 
     fn row(exporter: &str, hour: Micros, flows: u64, reverse_flows: u64) -> RollupRow {
         RollupRow {

@@ -6,6 +6,8 @@
 //! apart look bad; but networks are full of roles that one host plays. Here a single member is judged as if it had a
 //! cluster at distance [`ALONE`]: it scores well when all others are farther than that, and badly when one is nearer.
 
+use std::collections::BTreeMap;
+
 use crate::linkage::{Distances, Merge, average_linkage, cut};
 
 /// The distance that a workload standing alone is taken to have to its own: half alike.
@@ -16,28 +18,27 @@ const HEIGHTS: usize = 200;
 /// The label of each thing at the best cut, and its silhouette there.
 pub(crate) fn best(distances: &Distances) -> (Vec<u32>, Vec<f32>) {
     let n = distances.len();
-    let merges = average_linkage(distances);
+    // One segment for all has no next one to compare with; it wins when no cut has any merit.
     let mut best = (vec![0; n], vec![0.0; n]);
-    let mut best_mean = match n {
-        0 => return best,
-        1 => return best,
-        // One segment for all has no next one to compare with; it wins when no cut has any merit.
-        _ => 0.0,
-    };
-    let mut tried = usize::MAX;
+    if n < 2 {
+        return best;
+    }
+    let merges = average_linkage(distances);
+    let mut clusters = Clusters::alone(distances);
+    let (mut best_mean, mut done, mut tried) = (0.0, 0, usize::MAX);
     for step in 0..HEIGHTS {
         let height = step as f32 / HEIGHTS as f32;
         let count = merges.partition_point(|merge: &Merge| merge.height <= height);
         if count == tried || count + 1 >= n {
             continue;
         }
-        tried = count;
-        let labels = cut(n, &merges[..count]);
-        let silhouettes = silhouettes(distances, &labels);
+        merges[done..count].iter().for_each(|merge| clusters.merge(merge));
+        (done, tried) = (count, count);
+        let silhouettes = clusters.silhouettes();
         let mean = silhouettes.iter().map(|s| f64::from(*s)).sum::<f64>() / n as f64;
         if mean > best_mean {
             best_mean = mean;
-            best = (labels, silhouettes);
+            best = (cut(n, &merges[..count]), silhouettes);
         }
     }
     best
@@ -45,26 +46,73 @@ pub(crate) fn best(distances: &Distances) -> (Vec<u32>, Vec<f32>) {
 
 /// The silhouette of each thing, -1 to 1; all 0 when there is one cluster only.
 pub(crate) fn silhouettes(distances: &Distances, labels: &[u32]) -> Vec<f32> {
-    let count = labels.iter().max().map_or(0, |top| *top as usize + 1);
-    let mut sizes = vec![0_u32; count];
-    labels.iter().for_each(|label| sizes[*label as usize] += 1);
-    if sizes.iter().filter(|size| **size > 0).count() < 2 {
-        return vec![0.0; labels.len()];
-    }
-    let mut sums = vec![0.0_f32; count];
-    let mut result = Vec::with_capacity(labels.len());
-    for (at, own) in labels.iter().enumerate() {
-        sums.fill(0.0);
-        for (distance, label) in distances.row(at).iter().zip(labels) {
-            sums[*label as usize] += distance;
+    let mut clusters = Clusters::alone(distances);
+    let mut first = BTreeMap::new();
+    for (at, label) in labels.iter().enumerate() {
+        let leader = *first.entry(*label).or_insert(at);
+        if leader != at {
+            clusters.merge(&Merge { a: leader as u32, b: at as u32, height: 0.0 });
         }
-        let own = *own as usize;
-        let mean_to = |cluster: usize| sums[cluster] / sizes[cluster] as f32;
-        let next = (0..count).filter(|c| *c != own && sizes[*c] > 0).map(mean_to).fold(f32::MAX, f32::min);
-        let inside = if sizes[own] > 1 { sums[own] / (sizes[own] - 1) as f32 } else { ALONE };
-        result.push((next - inside) / next.max(inside).max(f32::MIN_POSITIVE));
     }
-    result
+    clusters.silhouettes()
+}
+
+/// Clusters under way: each is known by its first member, and carries the sum of the distances from its members to
+/// every thing, so that a merge is one addition of rows and a cut's silhouettes are one pass over the rows that live.
+struct Clusters {
+    n: usize,
+    sums: Vec<f32>,
+    sizes: Vec<u32>,
+    leaders: Vec<u32>,
+}
+
+impl Clusters {
+    fn alone(distances: &Distances) -> Self {
+        let n = distances.len();
+        let sums = (0..n).flat_map(|at| distances.row(at)).copied().collect();
+        Self { n, sums, sizes: vec![1; n], leaders: (0..n as u32).collect() }
+    }
+
+    fn merge(&mut self, merge: &Merge) {
+        let (a, b) = (self.leaders[merge.a as usize], self.leaders[merge.b as usize]);
+        let (kept, gone) = (a.min(b) as usize, a.max(b) as usize);
+        if kept == gone {
+            return;
+        }
+        let (before, after) = self.sums.split_at_mut(gone * self.n);
+        let into = &mut before[kept * self.n..(kept + 1) * self.n];
+        into.iter_mut().zip(&after[..self.n]).for_each(|(sum, more)| *sum += more);
+        self.sizes[kept] += self.sizes[gone];
+        self.sizes[gone] = 0;
+        let old = gone as u32;
+        self.leaders.iter_mut().filter(|leader| **leader == old).for_each(|leader| *leader = kept as u32);
+    }
+
+    fn silhouettes(&self) -> Vec<f32> {
+        let living = || (0..self.n).filter(|c| self.sizes[*c] > 0);
+        if living().count() < 2 {
+            return vec![0.0; self.n];
+        }
+        let mut next = vec![f32::MAX; self.n];
+        for cluster in living() {
+            let share = 1.0 / self.sizes[cluster] as f32;
+            let row = &self.sums[cluster * self.n..(cluster + 1) * self.n];
+            for ((least, sum), leader) in next.iter_mut().zip(row).zip(&self.leaders) {
+                let mean = if *leader == cluster as u32 { f32::MAX } else { sum * share };
+                *least = least.min(mean);
+            }
+        }
+        (0..self.n).map(|at| self.silhouette(at, next[at])).collect()
+    }
+
+    fn silhouette(&self, at: usize, next: f32) -> f32 {
+        let own = self.leaders[at] as usize;
+        let inside = match self.sizes[own] {
+            1 => ALONE,
+            size => self.sums[own * self.n + at] / (size - 1) as f32,
+        };
+        (next - inside) / next.max(inside).max(f32::MIN_POSITIVE)
+    }
 }
 
 #[cfg(test)]
