@@ -1,7 +1,7 @@
 //! NetFlow v9 and IPFIX decoding against nfdump: records per core-second, on the same records and machine.
 //!
 //! ```text
-//! cargo run --release -p ringfence-bench --bin decode -- [RECORDS] [ROUNDS]
+//! cargo run --release -p ringfence-bench --bin decode -- [RECORDS] [ROUNDS] [ours]
 //! ```
 //!
 //! Synthetic records (5,000 clients, 400 services, a few of them busy) are written to a capture of datagrams of at most
@@ -25,16 +25,24 @@ fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let records: usize = arguments.next().map_or(Ok(5_000_000), |text| text.parse())?;
     let rounds: usize = arguments.next().map_or(Ok(5), |text| text.parse())?;
+    // With `ours` nfdump is left alone: for profiling.
+    let with_nfdump = arguments.next().as_deref() != Some("ours");
     let folder = std::env::temp_dir().join(format!("ringfence-bench-decode-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let outcome = [Layout::V9, Layout::Ipfix]
         .into_iter()
-        .try_for_each(|layout| compare(layout, records, rounds, &folder));
+        .try_for_each(|layout| compare(layout, records, rounds, &folder, with_nfdump));
     std::fs::remove_dir_all(&folder)?;
     outcome
 }
 
-fn compare(layout: Layout, records: usize, rounds: usize, folder: &Path) -> Result<(), Failure> {
+fn compare(
+    layout: Layout,
+    records: usize,
+    rounds: usize,
+    folder: &Path,
+    with_nfdump: bool,
+) -> Result<(), Failure> {
     let capture = folder.join(format!("{}.pcap", layout.name()));
     let (datagrams, bytes) = write_capture(layout, records, &capture)?;
     println!(
@@ -46,6 +54,9 @@ fn compare(layout: Layout, records: usize, rounds: usize, folder: &Path) -> Resu
     let ours: Result<Vec<f64>, Failure> = (0..rounds).map(|_| decode(&capture, records)).collect();
     let ours = report("ringfence, capture to columns", records, ours?);
     println!("  peak memory of this process {} MB", peak_memory_kb() / 1_000);
+    if !with_nfdump {
+        return Ok(());
+    }
     match nfdump(&capture, layout, records, rounds, folder) {
         Ok(times) => {
             let theirs = report("nfdump, its own file to nothing", records, times);

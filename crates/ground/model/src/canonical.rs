@@ -12,8 +12,6 @@ use crate::time::{Micros, format_time};
 /// What a flow does not have is left out, never null. Times are RFC 3339 in UTC with milliseconds. Panics when the row is
 /// out of bounds, like a slice.
 pub fn write_flow(batch: &FlowBatch, row: usize, out: &mut Vec<u8>) {
-    let present = batch.present[row];
-    let has = |bit: u8| present & bit != 0;
     out.push(b'{');
     key(out, "start");
     time(out, batch.start[row]);
@@ -24,6 +22,21 @@ pub fn write_flow(batch: &FlowBatch, row: usize, out: &mut Vec<u8>) {
         text(out, "exporter", &exporter.0);
     }
     number(out, "protocol", u64::from(batch.protocol[row]));
+    write_tuple(batch, row, out);
+    write_counts(batch, row, out);
+    text(out, "verdict", batch.verdict[row].name());
+    text(out, "direction", batch.direction[row].name());
+    text(out, "client", batch.client[row].name());
+    key(out, "client_confidence");
+    fraction(out, batch.client_confidence[row]);
+    if let Some(details) = batch.details.get(&(row as u32)) {
+        write_details(details, out);
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+fn write_tuple(batch: &FlowBatch, row: usize, out: &mut Vec<u8>) {
+    let has = |bit: u8| batch.present[row] & bit != 0;
     address(out, "src_ip", batch.src[row]);
     if has(FlowBatch::HAS_PORTS) {
         number(out, "src_port", u64::from(batch.src_port[row]));
@@ -39,6 +52,10 @@ pub fn write_flow(batch: &FlowBatch, row: usize, out: &mut Vec<u8>) {
     if has(FlowBatch::HAS_TCP_FLAGS) {
         number(out, "tcp_flags", u64::from(batch.tcp_flags[row]));
     }
+}
+
+fn write_counts(batch: &FlowBatch, row: usize, out: &mut Vec<u8>) {
+    let has = |bit: u8| batch.present[row] & bit != 0;
     if has(FlowBatch::HAS_COUNTS) {
         number(out, "packets", batch.packets[row]);
         number(out, "bytes", batch.bytes[row]);
@@ -48,15 +65,6 @@ pub fn write_flow(batch: &FlowBatch, row: usize, out: &mut Vec<u8>) {
         number(out, "reverse_bytes", batch.reverse_bytes[row]);
     }
     number(out, "sampling", u64::from(batch.sampling[row]));
-    text(out, "verdict", batch.verdict[row].name());
-    text(out, "direction", batch.direction[row].name());
-    text(out, "client", batch.client[row].name());
-    key(out, "client_confidence");
-    fraction(out, batch.client_confidence[row]);
-    if let Some(details) = batch.details.get(&(row as u32)) {
-        write_details(details, out);
-    }
-    out.extend_from_slice(b"}\n");
 }
 
 fn write_details(details: &FlowDetails, out: &mut Vec<u8>) {
@@ -276,12 +284,29 @@ mod tests {
     #[test]
     fn absent_is_absent() {
         let mut batch = FlowBatch::new("x");
-        batch.push(Flow { protocol: 1, dst_port: 0x0803, present: FlowBatch::HAS_ICMP, sampling: 1, ..Flow::default() });
+        batch.push(Flow {
+            protocol: 1,
+            dst_port: 0x0803,
+            present: FlowBatch::HAS_ICMP,
+            sampling: 1,
+            ..Flow::default()
+        });
         let flow = written(&batch, 0);
         let names: Vec<_> = flow.as_object().unwrap().keys().cloned().collect();
         let mut expected = [
-            "start", "end", "source", "protocol", "src_ip", "dst_ip", "icmp_type", "icmp_code", "sampling", "verdict",
-            "direction", "client", "client_confidence",
+            "start",
+            "end",
+            "source",
+            "protocol",
+            "src_ip",
+            "dst_ip",
+            "icmp_type",
+            "icmp_code",
+            "sampling",
+            "verdict",
+            "direction",
+            "client",
+            "client_confidence",
         ];
         expected.sort_unstable();
         assert_eq!(names, expected);

@@ -343,40 +343,15 @@ fn parse<'a>(layout: &Layout, text: &'a str) -> Result<Parsed<'a>, String> {
     Ok(Parsed::Flow(Box::new((flow, details)), get(Field::Interface)))
 }
 
-fn flow<'a>(get: impl Fn(Field) -> Option<&'a str>) -> Result<Flow, String> {
-    let number = |field: Field| match get(field) {
-        Some(text) => text.parse::<u64>().map(Some).map_err(|_| format!("`{text}` is not a number")),
-        None => Ok(None),
-    };
-    let needed =
-        |field: Field, name: &str| number(field)?.ok_or_else(|| format!("the record has no `{name}`"));
-    // srcaddr and dstaddr are those of the network interface; behind a NAT gateway or a load balancer only the packet's
-    // own addresses say who talks to whom.
-    let address = |packet: Field, interface: Field, name: &str| {
-        let text =
-            get(packet).or_else(|| get(interface)).ok_or_else(|| format!("the record has no `{name}`"))?;
-        text.parse::<Ip>().map_err(|error| error.to_string())
-    };
-    let seconds = |value: u64| i64::try_from(value).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-    let (start, end) = (seconds(needed(Field::Start, "start")?), seconds(needed(Field::End, "end")?));
-    if start > end {
-        return Err("the record starts after it ends".to_owned());
-    }
-    if end - start > SPAN_MAX {
-        return Err("the record spans more than a day; AWS aggregates over at most ten minutes".to_owned());
-    }
-    let narrow = |value: u64| u16::try_from(value).map_err(|_| format!("`{value}` is not a port"));
-    let protocol = needed(Field::Protocol, "protocol")?;
-    let protocol = u8::try_from(protocol).map_err(|_| format!("`{protocol}` is not a protocol number"))?;
-    let (packets, bytes) = (number(Field::Packets)?, number(Field::Bytes)?);
+fn flow<'a>(get: impl Fn(Field) -> Option<&'a str> + Copy) -> Result<Flow, String> {
+    let protocol = needed(get, Field::Protocol, "protocol")?;
+    let (start, end) = times(get)?;
     let mut flow = Flow {
         start,
         end,
-        src: address(Field::PacketSource, Field::Source, "srcaddr")?,
-        dst: address(Field::PacketDestination, Field::Destination, "dstaddr")?,
-        protocol,
-        packets: packets.unwrap_or(0),
-        bytes: bytes.unwrap_or(0),
+        src: address(get(Field::PacketSource).or(get(Field::Source)), "srcaddr")?,
+        dst: address(get(Field::PacketDestination).or(get(Field::Destination)), "dstaddr")?,
+        protocol: u8::try_from(protocol).map_err(|_| format!("`{protocol}` is not a protocol number"))?,
         sampling: 1,
         verdict: match get(Field::Action) {
             Some("ACCEPT") => Verdict::Allow,
@@ -390,23 +365,59 @@ fn flow<'a>(get: impl Fn(Field) -> Option<&'a str>) -> Result<Flow, String> {
         },
         ..Flow::default()
     };
+    let (packets, bytes) = (number(get(Field::Packets))?, number(get(Field::Bytes))?);
     if packets.is_some() || bytes.is_some() {
+        (flow.packets, flow.bytes) = (packets.unwrap_or(0), bytes.unwrap_or(0));
         flow.present |= FlowBatch::HAS_COUNTS;
     }
-    // ICMP has the ports 0 and 0, and no type: neither is there.
-    if Protocol(protocol).has_ports() {
-        let (source, destination) = (number(Field::SourcePort)?, number(Field::DestinationPort)?);
-        if let (Some(source), Some(destination)) = (source, destination) {
-            (flow.src_port, flow.dst_port) = (narrow(source)?, narrow(destination)?);
-            flow.present |= FlowBatch::HAS_PORTS;
-        }
+    transport(get, &mut flow)?;
+    Ok(flow)
+}
+
+fn number(text: Option<&str>) -> Result<Option<u64>, String> {
+    text.map(|text| text.parse().map_err(|_| format!("`{text}` is not a number"))).transpose()
+}
+
+fn needed<'a>(get: impl Fn(Field) -> Option<&'a str>, field: Field, name: &str) -> Result<u64, String> {
+    number(get(field))?.ok_or_else(|| format!("the record has no `{name}`"))
+}
+
+/// `srcaddr` and `dstaddr` are those of the network interface; behind a NAT gateway or a load balancer only the packet's
+/// own addresses, asked first, say who talks to whom.
+fn address(text: Option<&str>, name: &str) -> Result<Ip, String> {
+    let text = text.ok_or_else(|| format!("the record has no `{name}`"))?;
+    text.parse::<Ip>().map_err(|error| error.to_string())
+}
+
+/// Start and end, in microseconds.
+fn times<'a>(get: impl Fn(Field) -> Option<&'a str> + Copy) -> Result<(i64, i64), String> {
+    let micros = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+    let (start, end) = (micros(needed(get, Field::Start, "start")?), micros(needed(get, Field::End, "end")?));
+    if start > end {
+        return Err("the record starts after it ends".to_owned());
     }
-    if let Some(flags) = number(Field::TcpFlags)?.filter(|_| protocol == Protocol::TCP.0) {
+    if end - start > SPAN_MAX {
+        return Err("the record spans more than a day; AWS aggregates over at most ten minutes".to_owned());
+    }
+    Ok((start, end))
+}
+
+/// Ports and TCP flags, where the protocol has them. ICMP has the ports 0 and 0, and no type: neither is there.
+fn transport<'a>(get: impl Fn(Field) -> Option<&'a str>, flow: &mut Flow) -> Result<(), String> {
+    let narrow = |value: u64| u16::try_from(value).map_err(|_| format!("`{value}` is not a port"));
+    if Protocol(flow.protocol).has_ports()
+        && let (Some(source), Some(destination)) =
+            (number(get(Field::SourcePort))?, number(get(Field::DestinationPort))?)
+    {
+        (flow.src_port, flow.dst_port) = (narrow(source)?, narrow(destination)?);
+        flow.present |= FlowBatch::HAS_PORTS;
+    }
+    if let Some(flags) = number(get(Field::TcpFlags))?.filter(|_| flow.protocol == Protocol::TCP.0) {
         flow.tcp_flags = flags as u8;
         flow.present |= FlowBatch::HAS_TCP_FLAGS;
         (flow.client, flow.client_confidence) = client(flow.tcp_flags);
     }
-    Ok(flow)
+    Ok(())
 }
 
 /// A SYN alone is sent by the client, a SYN with an ACK by the server.

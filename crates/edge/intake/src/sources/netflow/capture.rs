@@ -1,6 +1,7 @@
 //! Packets out of pcap and pcapng files, with the byte where each begins.
 
 use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::Micros;
@@ -136,49 +137,47 @@ fn next_pcapng<'a>(
     flows: u64,
 ) -> Result<Option<Packet<'a>>, IntakeError> {
     // Ranges, not slices, leave the loop: what is not a packet must not hold on to the window.
-    let (offset, link, at, range) = loop {
+    let (offset, (link, at, range)) = loop {
         let offset = window.offset;
         let Some(length) = block_length(window, file, big_endian, flows)? else { return Ok(None) };
         let block = window.take(length);
         let parsed = if *big_endian { parse_block_be(block) } else { parse_block_le(block) };
-        let found = match parsed {
-            Ok((_, Block::SectionHeader(_))) => {
-                interfaces.clear();
-                None
-            }
-            Ok((_, Block::InterfaceDescription(interface))) => {
-                // Bounded: a section with thousands of interfaces is no capture of an exporter.
-                if interfaces.len() < 4_096 {
-                    interfaces.push(Interface {
-                        link: interface.linktype.0,
-                        units_per_s: resolution(interface.if_tsresol),
-                        offset_s: interface.if_tsoffset,
-                    });
-                }
-                None
-            }
-            Ok((_, Block::EnhancedPacket(packet))) => {
-                let captured = (packet.caplen as usize).min(packet.data.len());
-                let ticks = u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low);
-                interfaces.get(packet.if_id as usize).map(|i| (i.link, time(*i, ticks), 28..28 + captured))
-            }
-            Ok((_, Block::SimplePacket(packet))) => {
-                let captured = (packet.origlen as usize).min(packet.data.len());
-                interfaces.first().map(|i| (i.link, 0, 12..12 + captured))
-            }
-            // Statistics, names, custom blocks: nothing to see.
-            Ok(_) => None,
-            Err(_) => {
-                let reason = "a pcapng block does not follow the format".to_owned();
-                return Err(IntakeError::Damaged { file: file.to_owned(), offset, reason, flows });
-            }
+        let Ok((_, block)) = parsed else {
+            let reason = "a pcapng block does not follow the format".to_owned();
+            return Err(IntakeError::Damaged { file: file.to_owned(), offset, reason, flows });
         };
-        if let Some((link, at, range)) = found {
-            break (offset, link, at, range);
+        if let Some(found) = packet_of(&block, interfaces) {
+            break (offset, found);
         }
     };
     let bytes = window.taken().get(range).unwrap_or_default();
     Ok(Some(Packet { link, at, bytes, offset }))
+}
+
+/// Link type, time and place of the packet in a block, if it is one; learns interfaces on the way.
+fn packet_of(block: &Block<'_>, interfaces: &mut Vec<Interface>) -> Option<(i32, Micros, Range<usize>)> {
+    match block {
+        Block::SectionHeader(_) => interfaces.clear(),
+        // Bounded: a section with thousands of interfaces is no capture of an exporter.
+        Block::InterfaceDescription(interface) if interfaces.len() < 4_096 => interfaces.push(Interface {
+            link: interface.linktype.0,
+            units_per_s: resolution(interface.if_tsresol),
+            offset_s: interface.if_tsoffset,
+        }),
+        Block::EnhancedPacket(packet) => {
+            let captured = (packet.caplen as usize).min(packet.data.len());
+            let ticks = (u64::from(packet.ts_high) << 32) | u64::from(packet.ts_low);
+            let interface = interfaces.get(packet.if_id as usize)?;
+            return Some((interface.link, time(*interface, ticks), 28..28 + captured));
+        }
+        Block::SimplePacket(packet) => {
+            let captured = (packet.origlen as usize).min(packet.data.len());
+            return Some((interfaces.first()?.link, 0, 12..12 + captured));
+        }
+        // Statistics, names, custom blocks: nothing to see.
+        _ => {}
+    }
+    None
 }
 
 /// The length of the next pcapng block, all of which is then in the window; `None` at the end of the file.

@@ -80,12 +80,13 @@ struct Rows<'a> {
     count: usize,
 }
 
-/// Appends `count` records of a template whose fields all have a fixed length; `data` has `count * stride` bytes.
+/// Appends the records of a template whose fields all have a fixed length; `data` is whole records of `stride` bytes.
+/// Interfaces are read only when sampling depends on them.
 pub(super) fn fixed(
     template: &Template,
     stride: usize,
     data: &[u8],
-    times: Times,
+    (times, interfaces): (Times, bool),
     batch: &mut FlowBatch,
     scratch: &mut Scratch,
 ) {
@@ -93,6 +94,9 @@ pub(super) fn fixed(
     let base = batch.len();
     batch.fill(base + count);
     for operation in &template.plan.operations {
+        if operation.slot == Slot::Interface && !interfaces {
+            continue;
+        }
         let Some(data) = data.get(operation.offset..) else { continue };
         let rows = Rows { data, stride, length: operation.length, count };
         run(operation, rows, times, batch, base, scratch);

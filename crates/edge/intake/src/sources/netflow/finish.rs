@@ -8,9 +8,6 @@ use super::element::Slot;
 use super::sampling::Samplers;
 use super::template::{Has, Template};
 
-const ICMP: u8 = 1;
-const ICMP_V6: u8 = 58;
-
 /// Completes the rows from `base` on: times, what is present, sampling, who the client is, who observed.
 pub(super) fn finish(
     template: &Template,
@@ -33,6 +30,9 @@ pub(super) fn finish(
     batch.exporter[base..].fill(exporter);
     if has.initiator {
         batch.client[base..].fill(Client::Src);
+    }
+    if !(has.initiator || has.biflow) {
+        return;
     }
     for (client, confidence) in batch.client[base..].iter().zip(&mut batch.client_confidence[base..]) {
         if *client != Client::Unknown {
@@ -75,12 +75,12 @@ fn complete_times(batch: &mut FlowBatch, base: usize, times: Times, scratch: &Sc
 }
 
 fn mark_present(has: Has, batch: &mut FlowBatch, base: usize, scratch: &Scratch) {
-    let table = present_by_protocol(has);
+    let (always, allowed) = present_bits(has);
     let FlowBatch { protocol, present, src_port, dst_port, .. } = batch;
     let rows = protocol[base..].iter().zip(&mut present[base..]);
     let ports = src_port[base..].iter_mut().zip(&mut dst_port[base..]);
     for (row, ((protocol, present), (source, destination))) in rows.zip(ports).enumerate() {
-        *present = table[usize::from(*protocol)];
+        *present = always | BY_PROTOCOL[usize::from(*protocol)] & allowed;
         if *present & FlowBatch::HAS_PORTS != 0 {
             continue;
         }
@@ -93,32 +93,33 @@ fn mark_present(has: Has, batch: &mut FlowBatch, base: usize, scratch: &Scratch)
     }
 }
 
-/// The `HAS_*` bits of a record of each protocol.
-fn present_by_protocol(has: Has) -> [u8; 256] {
-    let mut base = 0;
-    if has.counts {
-        base |= FlowBatch::HAS_COUNTS;
-    }
-    if has.reverse {
-        base |= FlowBatch::HAS_REVERSE;
-    }
-    let mut table = [base; 256];
-    if has.tcp_flags {
-        table[usize::from(Protocol::TCP.0)] |= FlowBatch::HAS_TCP_FLAGS;
-    }
-    if has.ports {
-        for protocol in 0..=u8::MAX {
-            if Protocol(protocol).has_ports() {
-                table[usize::from(protocol)] |= FlowBatch::HAS_PORTS;
-            }
+/// The `HAS_*` bits that a record of each protocol can have.
+static BY_PROTOCOL: [u8; 256] = {
+    let mut bits = [0; 256];
+    let mut number = 0;
+    while number < 256 {
+        let protocol = Protocol(number as u8);
+        if protocol.has_ports() {
+            bits[number] |= FlowBatch::HAS_PORTS;
         }
+        if protocol.is_icmp() {
+            bits[number] |= FlowBatch::HAS_ICMP;
+        }
+        number += 1;
     }
+    bits[Protocol::TCP.0 as usize] |= FlowBatch::HAS_TCP_FLAGS;
+    bits
+};
+
+/// The `HAS_*` bits that every record of a template has, and those that it has where its protocol does.
+fn present_bits(has: Has) -> (u8, u8) {
+    let when = |condition: bool, bit: u8| if condition { bit } else { 0 };
+    let always = when(has.counts, FlowBatch::HAS_COUNTS) | when(has.reverse, FlowBatch::HAS_REVERSE);
     // Routers put type and code into the destination port where they have no field of their own for them.
-    if has.icmp || has.ports {
-        table[usize::from(ICMP)] |= FlowBatch::HAS_ICMP;
-        table[usize::from(ICMP_V6)] |= FlowBatch::HAS_ICMP;
-    }
-    table
+    let allowed = when(has.tcp_flags, FlowBatch::HAS_TCP_FLAGS)
+        | when(has.ports, FlowBatch::HAS_PORTS)
+        | when(has.icmp || has.ports, FlowBatch::HAS_ICMP);
+    (always, allowed)
 }
 
 /// The ICMP type and code from their own fields, if those are there and say anything.

@@ -32,7 +32,8 @@ impl Run<'_> {
                 let whole = &set[..set.len() / stride * stride];
                 self.scratch.clear();
                 self.system_init_of(whole, None);
-                columns::fixed(self.template, stride, whole, self.message.times, batch, self.scratch);
+                let how = (self.message.times, self.state.samplers.have_interfaces());
+                columns::fixed(self.template, stride, whole, how, batch, self.scratch);
                 self.finish(batch, base);
                 if !self.template.plan.details.is_empty() {
                     for (row, record) in (base..).zip(whole.chunks_exact(stride)) {

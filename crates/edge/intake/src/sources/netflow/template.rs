@@ -72,6 +72,8 @@ pub(super) struct Has {
     pub(super) sampling: bool,
     /// The exporter is stateful, and the source of a record is who opened the connection.
     pub(super) initiator: bool,
+    /// The exporter says which side of a two-sided record is the initiator, or that it does not know.
+    pub(super) biflow: bool,
 }
 
 impl Template {
@@ -170,6 +172,7 @@ impl Has {
             system_init: has(Slot::SystemInit),
             sampler: has(Slot::SamplerId),
             interface: has(Slot::Interface),
+            biflow: has(Slot::BiflowDirection),
             sampling: any(|slot| {
                 matches!(slot, Slot::SamplingRate | Slot::SamplingTaken | Slot::SamplingPopulation)
             }),
