@@ -42,12 +42,24 @@ impl Diagnostic {
         self
     }
 
-    /// Fills in the quoted line from the text of the file that the problem is in, if it is among these
-    /// `(file, text)` pairs.
+    /// Fills in the quoted line, at most 400 characters of it, from the text of the file that the problem is in, if it
+    /// is among these `(file, text)` pairs.
     pub fn quote(&mut self, files: &[(String, String)]) {
-        let Some((_, text)) = files.iter().find(|(file, _)| *file == self.location.file) else { return };
-        let index = (self.location.line as usize).saturating_sub(1);
-        self.line = text.lines().nth(index).unwrap_or_default().to_owned();
+        quote(std::slice::from_mut(self), files);
+    }
+}
+
+/// Fills in the quoted lines of many problems, going through each text once.
+pub(crate) fn quote(problems: &mut [Diagnostic], files: &[(String, String)]) {
+    // One problem's line may be the whole file, and every key of it a problem.
+    const MAX_QUOTED_CHARACTERS: usize = 400;
+    for (file, text) in files {
+        let lines: Vec<&str> = text.lines().collect();
+        for problem in problems.iter_mut().filter(|problem| problem.location.file == *file) {
+            let index = (problem.location.line as usize).saturating_sub(1);
+            let line = lines.get(index).copied().unwrap_or_default();
+            problem.line = line.chars().take(MAX_QUOTED_CHARACTERS).collect();
+        }
     }
 }
 
@@ -60,7 +72,8 @@ impl fmt::Display for Diagnostic {
             Severity::Info => "note",
         };
         write!(f, "{word}: {}\n  --> {}", self.message, self.location)?;
-        if !self.line.trim().is_empty() {
+        let reaches = self.line.chars().count() >= (self.location.column as usize).saturating_sub(1);
+        if reaches && !self.line.trim().is_empty() {
             let number = self.location.line.to_string();
             let margin = " ".repeat(number.len());
             // A tab keeps its width below itself, so the mark stands where the eye expects it.

@@ -130,6 +130,9 @@ impl<'a> Directory<'a> {
         let labels = || self.view.members.iter().map(|(workload, _)| &workload.labels);
         let values = || labels().filter_map(|labels| labels.get(key)).map(String::as_str);
         if values().next().is_none() {
+            if matches!(requirement, Requirement::Exists(_)) && self.segments.contains_key(key.as_str()) {
+                return Some(format!("no workload has a label `{key}`; did you mean `segment:{key}`?"));
+            }
             let help = match nearest(key, labels().flat_map(|labels| labels.keys()).map(String::as_str)) {
                 Some(meant) => format!("no workload has a label `{key}`; did you mean `{meant}`?"),
                 None => format!("no workload has a label `{key}`"),

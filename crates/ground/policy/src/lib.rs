@@ -1,4 +1,25 @@
 //! The policy language: what people write, what it means exactly.
+//!
+//! [`parse`] reads files and reports every problem with its place; [`format()`] and [`format_text`] write the one
+//! canonical form. [`resolve`] joins a policy with the inventory of a moment into rules with addresses and the exact
+//! set of traffic that they allow; [`Resolved::decide`] is the plain reference for it. [`plan`] says what each
+//! enforcement point has to do.
+//!
+//! ```
+//! let text = "\
+//! kind: SegmentPolicy
+//! scope: app=shop
+//! owner: team-shop
+//! allow:
+//!   - {id: web-to-db, from: role=web, to: role=db, ports: [tcp/5432], why: orders}
+//! ";
+//! let set = policy::parse(&[("shop.yaml".into(), text.into())]).map_err(|problems| problems[0].to_string())?;
+//! let nobody = model::Inventory::default();
+//! let resolved = policy::resolve(&set, &nobody.as_of(0));
+//! assert_eq!(resolved.rules[0].id, "web-to-db");
+//! assert!(resolved.diagnostics[0].message.contains("matches no workload"));
+//! # Ok::<(), String>(())
+//! ```
 
 mod ast;
 mod comments;

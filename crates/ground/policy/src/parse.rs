@@ -8,7 +8,7 @@ use crate::ast::{
     Assertion, Document, Guardrail, GuardrailAllow, GuardrailDeny, Peer, PeerTerm, PolicySet, Rule,
     SegmentDocument, SegmentPolicy, Spanned,
 };
-use crate::diagnostic::{Diagnostic, nearest};
+use crate::diagnostic::{Diagnostic, nearest, quote};
 use crate::reader::{Fields, Reader, listed};
 use crate::terms;
 use crate::yaml::{self, Node};
@@ -53,7 +53,7 @@ pub fn parse(files: &[(String, String)]) -> Result<PolicySet, Vec<Diagnostic>> {
         return Ok(set);
     }
     problems.sort_by(|a, b| a.location.cmp(&b.location));
-    problems.iter_mut().for_each(|problem| problem.quote(files));
+    quote(&mut problems, files);
     Err(problems)
 }
 

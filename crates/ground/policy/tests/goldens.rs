@@ -64,3 +64,14 @@ fn empty_files_are_empty_policies() {
         assert!(set.documents.is_empty(), "{text:?}");
     }
 }
+
+#[test]
+fn a_hostile_file_is_reported_in_bounded_space() {
+    let keys: Vec<String> = (0..2_000).map(|number| format!("k{number}: 1")).collect();
+    let text = format!("{{kind: Guardrail, {}}}", keys.join(", "));
+    let problems = policy::parse(&[("x.yaml".into(), text)]).unwrap_err();
+    assert_eq!(problems.len(), 2_001, "each unknown key, and the owner that is missing");
+    assert!(problems.iter().all(|problem| problem.to_string().len() < 1_000));
+    let deep = "[".repeat(100_000);
+    assert_eq!(policy::parse(&[("x.yaml".into(), deep)]).unwrap_err().len(), 1);
+}

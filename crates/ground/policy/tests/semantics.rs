@@ -158,6 +158,7 @@ allow:
   - {id: c, from: role=dns, to: role=db, why: x}
   - {id: d, from: 'group:admins', to: 'fqdn:example.com', why: x}
   - {id: e, from: rolle=web, to: role=db, why: x}
+  - {id: f, from: front, to: role=db, why: x}
 ";
     let messages: Vec<String> = resolved(text)
         .diagnostics
@@ -172,10 +173,11 @@ allow:
         "`group:admins` means nobody",
         "`fqdn:example.com` means nobody",
         "did you mean `role`?",
+        "label `front`; did you mean `segment:front`?",
     ] {
         assert!(messages.iter().any(|message| message.contains(part)), "{part} in {messages:#?}");
     }
-    assert_eq!(messages.len(), 7, "{messages:#?}");
+    assert_eq!(messages.len(), 8, "{messages:#?}");
 }
 
 #[test]
