@@ -7,6 +7,7 @@ use model::Service;
 
 use crate::cells::{CellKind, Cells};
 use crate::proposal::QuarantineReason;
+use crate::ranges;
 use crate::triage::Fate;
 use crate::well_known::is_admin;
 
@@ -30,9 +31,10 @@ pub(crate) struct Group {
     pub(crate) service: Service,
     /// Whether the other side of a shared service is everybody known, by the statistic of [`BREADTH`].
     pub(crate) everybody: bool,
-    /// Whether something like it was refused (denied, a stray, against a guardrail): then no side is widened, for the
-    /// refused traffic would slip in.
-    pub(crate) strict: bool,
+    /// Whether the clients' and the servers' side may be a whole cell. Not where something like it was refused (denied,
+    /// a stray, against a guardrail), for that would slip in; nor over members of an environment that was not seen on
+    /// the side.
+    pub(crate) may_widen: [bool; 2],
     /// Edges of the graph, in order.
     pub(crate) edges: Vec<usize>,
     /// How often each client occurs.
@@ -47,7 +49,7 @@ pub(crate) const BREADTH: f64 = 0.5;
 /// See [`BREADTH`].
 pub(crate) const LEAST_CELLS: usize = 3;
 
-/// See [`Group::strict`].
+/// See [`Group::may_widen`].
 const REFUSED: [QuarantineReason; 3] =
     [QuarantineReason::Denied, QuarantineReason::CrossEnvironment, QuarantineReason::Conflict];
 
@@ -81,7 +83,13 @@ impl Governed {
 }
 
 /// The groups, sorted by kind and service. Each taught edge with a governed end is in exactly one.
-pub(crate) fn groups(graph: &Graph, cells: &Cells, fates: &[Fate], governed: &Governed) -> Vec<Group> {
+pub(crate) fn groups(
+    graph: &Graph,
+    cells: &Cells,
+    fates: &[Fate],
+    governed: &Governed,
+    environment_label: &str,
+) -> Vec<Group> {
     let cell = |node: u32| cells.of[node as usize];
     let managed = |index: &usize| {
         let edge = &graph.edges[*index];
@@ -89,7 +97,7 @@ pub(crate) fn groups(graph: &Graph, cells: &Cells, fates: &[Fate], governed: &Go
     };
     let taught = |index: &usize| matches!(fates[*index], Fate::Teach(_)) && managed(index);
     let taught: Vec<usize> = (0..graph.edges.len()).filter(taught).collect();
-    let services = merged_ranges(graph, cells, &taught);
+    let services = ranges::services(graph, cells, &taught);
     let mut by_server: BTreeMap<(usize, Service), Vec<usize>> = BTreeMap::new();
     let mut by_client: BTreeMap<(usize, Service), Vec<usize>> = BTreeMap::new();
     for &index in &taught {
@@ -124,10 +132,24 @@ pub(crate) fn groups(graph: &Graph, cells: &Cells, fates: &[Fate], governed: &Go
     for (edge, fate) in graph.edges.iter().zip(fates) {
         let key = (Kind::Pair(cell(edge.client), cell(edge.server)), edge.service);
         if let (Fate::Quarantine(reason, _), Some(group)) = (fate, found.get_mut(&key)) {
-            group.strict |= REFUSED.contains(reason);
+            group.may_widen = group.may_widen.map(|may| may && !REFUSED.contains(reason));
         }
     }
-    found.into_values().collect()
+    let mut groups: Vec<Group> = found.into_values().collect();
+    for group in &mut groups {
+        let [clients, servers] = [&group.clients, &group.servers];
+        let within = |nodes: &BTreeMap<u32, u32>| stays_within(graph, cells, environment_label, nodes);
+        group.may_widen = [group.may_widen[0] && within(clients), group.may_widen[1] && within(servers)];
+    }
+    groups
+}
+
+/// Whether the cells of the nodes hold no member of an environment that none of the nodes is in.
+fn stays_within(graph: &Graph, cells: &Cells, label: &str, nodes: &BTreeMap<u32, u32>) -> bool {
+    let environment = |node: &u32| graph.nodes[*node as usize].labels.get(label);
+    let seen: BTreeSet<_> = nodes.keys().map(environment).collect();
+    let homes: BTreeSet<usize> = nodes.keys().map(|node| cells.of[*node as usize]).collect();
+    homes.iter().flat_map(|cell| &cells.list[*cell].nodes).all(|node| seen.contains(&environment(node)))
 }
 
 fn add(
@@ -142,7 +164,7 @@ fn add(
         kind,
         service,
         everybody,
-        strict: false,
+        may_widen: [true; 2],
         edges: Vec::new(),
         clients: BTreeMap::new(),
         servers: BTreeMap::new(),
@@ -166,34 +188,4 @@ fn is_broad(nodes: impl Iterator<Item = u32>, own: usize, cells: &Cells, governe
     seen.len() >= LEAST_CELLS
         && seen.len() as f64 >= BREADTH * other_cells as f64
         && workloads as f64 >= BREADTH * others as f64
-}
-
-/// The service of each taught edge, where the dynamic ranges between two cells that overlap are one.
-fn merged_ranges(graph: &Graph, cells: &Cells, taught: &[usize]) -> BTreeMap<usize, Service> {
-    let cell = |node: u32| cells.of[node as usize];
-    let key = |index: usize| {
-        let edge = &graph.edges[index];
-        (cell(edge.client), cell(edge.server), edge.service.protocol)
-    };
-    let mut ranges: BTreeMap<_, Vec<Service>> = BTreeMap::new();
-    for &index in taught.iter().filter(|e| graph.edges[**e].dynamic_ports > 1) {
-        ranges.entry(key(index)).or_default().push(graph.edges[index].service);
-    }
-    for list in ranges.values_mut() {
-        list.sort_unstable();
-        let mut merged: Vec<Service> = Vec::new();
-        for service in list.drain(..) {
-            match merged.last_mut() {
-                Some(last) if service.low <= last.high => last.high = last.high.max(service.high),
-                _ => merged.push(service),
-            }
-        }
-        *list = merged;
-    }
-    let within = |index: usize| {
-        let service = graph.edges[index].service;
-        let range = ranges.get(&key(index)).and_then(|list| list.iter().find(|range| range.covers(&service)));
-        range.copied().unwrap_or(service)
-    };
-    taught.iter().map(|&index| (index, within(index))).collect()
 }

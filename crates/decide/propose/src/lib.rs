@@ -17,6 +17,7 @@ mod options;
 mod peers;
 mod proposal;
 mod quarantine;
+mod ranges;
 mod sentences;
 mod triage;
 mod well_known;
@@ -55,7 +56,7 @@ pub fn propose(graph: &Graph, segmentation: &Segmentation, options: &ProposeOpti
         existing.apply(graph, &mut fates);
     }
     let governed = Governed::of(graph, &cells, &fates);
-    let groups = group::groups(graph, &cells, &fates, &governed);
+    let groups = group::groups(graph, &cells, &fates, &governed, &options.environment_label);
     let drafter = Drafter { graph, cells: &cells, governed: &governed, groups: &groups, options };
 
     let sample = sample_flows(graph, &fates);

@@ -321,6 +321,23 @@ fn a_stray_into_another_environment_is_kept_out() {
 }
 
 #[test]
+fn a_side_is_not_widened_into_an_environment_that_was_not_seen_on_it() {
+    let mut net = office();
+    net.hosts("caches", "prod", &["c1", "c2", "c3"]);
+    net.nodes.push(("c4".into(), NodeKind::Workload, "dev"));
+    net.segments.last_mut().unwrap().1.push("c4".into());
+    for web in ["web1", "web2", "web3"] {
+        for cache in ["c1", "c2", "c3"] {
+            net.edge(web, cache, "tcp/6379", 80);
+        }
+    }
+    net.edge("dev1", "c4", "tcp/6379", 80);
+    let (_, allowed) = ask(net, &ProposeOptions::default());
+    assert!(allowed("web1", "c3", "tcp/6379") && allowed("dev1", "c4", "tcp/6379"));
+    assert!(!allowed("web1", "c4", "tcp/6379") && !allowed("dev1", "c1", "tcp/6379"));
+}
+
+#[test]
 fn peoples_rules_are_kept_not_repeated_and_not_contradicted() {
     let text = "kind: Guardrail\nowner: secops\ndeny:\n  - {id: no-db, from: env=corp, to: segment:dbs, why: rule}\n---\n\
                 kind: Segment\nname: dbs\nmembers: [db1]\n---\n\

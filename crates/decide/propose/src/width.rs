@@ -177,11 +177,19 @@ impl Drafter<'_> {
                 (self.side(client, &group.clients, full.0), self.side(server, &group.servers, full.1))
             }
             Kind::SharedServer(server) => {
-                let to = self.side(server, &group.servers, self.is_supported(server, &group.servers));
+                let to = self.side(
+                    server,
+                    &group.servers,
+                    group.may_widen[1] && self.is_supported(server, &group.servers),
+                );
                 (self.many(group, &group.clients), to)
             }
             Kind::SharedClient(client) => {
-                let from = self.side(client, &group.clients, self.is_supported(client, &group.clients));
+                let from = self.side(
+                    client,
+                    &group.clients,
+                    group.may_widen[0] && self.is_supported(client, &group.clients),
+                );
                 (from, self.many(group, &group.servers))
             }
         };
@@ -218,8 +226,11 @@ impl Drafter<'_> {
 
     /// Whether each side of a pair is the whole cell.
     fn choose(&self, width: Width, group: &Group, seen: [Seen; 2], edges: u64) -> (bool, bool) {
-        let may =
-            seen.map(|side| !group.strict && (!is_admin(group.service) || self.reaches(side, ADMIN_SUPPORT)));
+        let may = |side: usize| {
+            let supported = !is_admin(group.service) || self.reaches(seen[side], ADMIN_SUPPORT);
+            group.may_widen[side] && supported
+        };
+        let may = [may(0), may(1)];
         match width {
             Width::Support(percent) => {
                 (may[0] && self.reaches(seen[0], percent), may[1] && self.reaches(seen[1], percent))
@@ -284,8 +295,12 @@ impl Drafter<'_> {
             return false;
         }
         match group.kind {
-            Kind::SharedServer(cell) => server || self.is_supported(cell, &group.servers),
-            Kind::SharedClient(cell) => client || self.is_supported(cell, &group.clients),
+            Kind::SharedServer(cell) => {
+                server || group.may_widen[1] && self.is_supported(cell, &group.servers)
+            }
+            Kind::SharedClient(cell) => {
+                client || group.may_widen[0] && self.is_supported(cell, &group.clients)
+            }
             Kind::Pair(from, to) => {
                 let left = |nodes: &BTreeMap<u32, u32>, again: bool| nodes.len() as u64 - u64::from(!again);
                 let seen = [

@@ -114,10 +114,10 @@ impl Blocked<'_> {
                 (LikelyLegitimate, format!("answered {flows} times; the server gives this to others by rule"))
             }
             (true, false) => (LikelyLegitimate, format!("answered {flows} times in {} hours", hours.max(1))),
-            (false, true) => (LikelyLegitimate, "rare, but the server gives this to others by rule".into()),
-            (false, false) => {
-                (Unclear, format!("answered, but seen only {flows} times and nobody else asks"))
+            (false, true) => {
+                (Unclear, format!("answered, seen {flows} times; the server gives this to others by rule"))
             }
+            (false, false) => (Unclear, format!("answered, seen {flows} times, and nobody else asks")),
         }
     }
 }

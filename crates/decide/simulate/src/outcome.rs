@@ -29,6 +29,9 @@ pub struct Replay {
     pub unknown_reasons: Unknown,
     /// Conversations allowed, of those that are not unmanaged. 1 when there are none.
     pub coverage: f64,
+    /// Conversations allowed, of those that are not unmanaged and that look legitimate: answered, not refused by an
+    /// enforcement point, not by a scanner or a suspect. Unlike `coverage` it is not pulled down by noise.
+    pub coverage_legitimate: f64,
     /// Connections allowed, of those that are not unmanaged.
     pub coverage_flows: f64,
     /// Packets allowed, of those that are not unmanaged.

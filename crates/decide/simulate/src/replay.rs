@@ -50,6 +50,7 @@ pub fn simulate(resolved: &Resolved, conversations: &[Conversation], options: &S
         conversations: sums.conversations,
         unknown_reasons: sums.reasons,
         coverage: covered(&sums.conversations),
+        coverage_legitimate: covered(&sums.legitimate),
         coverage_flows: covered(&sums.flows),
         coverage_packets: covered(&sums.packets),
         over_permission,
@@ -77,6 +78,7 @@ struct Replayed<'a> {
 #[derive(Default)]
 struct Sums {
     conversations: Tally,
+    legitimate: Tally,
     flows: Tally,
     packets: Tally,
     reasons: Unknown,
@@ -89,8 +91,9 @@ impl<'a> Replayed<'a> {
 
     fn sums(&self) -> Sums {
         let mut sums = Sums::default();
-        for (conversation, outcome) in self.each() {
+        for (index, (conversation, outcome)) in self.each().enumerate() {
             add(&mut sums.conversations, outcome, 1);
+            add(&mut sums.legitimate, outcome, u64::from(self.is_legitimate(index)));
             add(&mut sums.flows, outcome, conversation.flows);
             add(&mut sums.packets, outcome, conversation.packets + conversation.reverse_packets);
             if let Outcome::Unknown(doubt) = outcome {

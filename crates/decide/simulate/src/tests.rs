@@ -96,6 +96,7 @@ fn a_replay_says_what_became_of_everything() {
     assert_eq!((replay.flows_total, replay.allowed, replay.would_block), (188, 150, 26));
     assert_eq!((replay.unknown, replay.unmanaged), (5, 7));
     assert!((replay.coverage - 2.0 / 7.0).abs() < 1e-6);
+    assert!((replay.coverage_legitimate - 2.0 / 6.0).abs() < 1e-6, "the unanswered one is left out");
     let rules: Vec<_> = replay.by_rule.iter().map(|rule| (rule.rule.as_str(), rule.flows)).collect();
     assert_eq!(rules, [("dns", 50), ("no-ssh", 5), ("web", 100)]);
     assert_eq!(replay.unused_rules, ["idle"]);
@@ -121,7 +122,12 @@ fn blocked_conversations_come_with_why_and_what_to_think() {
         told,
         [
             ("h0", Some("no-ssh"), Plausibility::LikelyLegitimate, "answered 60 times in 4 hours"),
-            ("h5", None, Plausibility::LikelyLegitimate, "rare, but the server gives this to others by rule"),
+            (
+                "h5",
+                None,
+                Plausibility::Unclear,
+                "answered, seen 1 times; the server gives this to others by rule"
+            ),
             ("h1", None, Plausibility::LikelyNoise, "never answered"),
         ]
     );
