@@ -92,7 +92,7 @@ fn open(input: Input) -> Result<Box<dyn FlowReader>, IntakeError> {
     }))
 }
 
-/// The fields that matter, as indices into [`Layout::columns`].
+/// The fields that matter.
 #[derive(Clone, Copy)]
 enum Field {
     Interface,
@@ -136,23 +136,15 @@ const NAMES: [(Field, &str); 18] = [
     (Field::RejectReason, "reject-reason"),
 ];
 
-/// Which column holds which field.
+/// Which field each value of a record is, if it is one that matters.
 struct Layout {
-    columns: [Option<usize>; NAMES.len()],
-    /// How many values a record has.
-    width: usize,
+    fields: Vec<Option<Field>>,
 }
 
 impl Layout {
     fn of_names<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        let mut layout = Self { columns: [None; NAMES.len()], width: 0 };
-        for name in names {
-            if let Some((field, _)) = NAMES.iter().find(|(_, known)| *known == name) {
-                layout.columns[*field as usize] = Some(layout.width);
-            }
-            layout.width += 1;
-        }
-        layout
+        let field = |name| NAMES.iter().find(|(_, known)| *known == name).map(|(field, _)| *field);
+        Self { fields: names.map(field).collect() }
     }
 
     /// The layout of a header line; `None` when the line is none. Names may be written as in a format string, `${start}`.
@@ -195,7 +187,11 @@ impl Layout {
         } else {
             DEFAULT_FIELDS
         };
-        plausible.then(|| Self { width: values.len(), ..Self::of_names(DOCUMENTED.into_iter().take(known)) })
+        plausible.then(|| {
+            let mut layout = Self::of_names(DOCUMENTED.into_iter().take(known));
+            layout.fields.resize(values.len(), None);
+            layout
+        })
     }
 }
 
@@ -321,16 +317,14 @@ fn parse<'a>(layout: &Layout, text: &'a str) -> Result<Parsed<'a>, String> {
     let mut values = [None; NAMES.len()];
     let mut width = 0;
     for value in text.split_ascii_whitespace() {
-        if let Some(field) = layout.columns.iter().position(|column| *column == Some(width)) {
-            values[field] = Some(value).filter(|value| *value != "-");
+        if let Some(Some(field)) = layout.fields.get(width) {
+            values[*field as usize] = Some(value).filter(|value| *value != "-");
         }
         width += 1;
     }
-    if width != layout.width {
-        return Err(format!(
-            "the record has {width} values; expected {} as named by the header",
-            layout.width
-        ));
+    if width != layout.fields.len() {
+        let expected = layout.fields.len();
+        return Err(format!("the record has {width} values; expected {expected} as named by the header"));
     }
     let get = |field: Field| values[field as usize];
     match get(Field::Status) {

@@ -130,3 +130,21 @@ fn several_samplers_of_one_exporter() {
     let rates: std::collections::BTreeSet<u32> = outcome.flows.sampling.iter().copied().collect();
     assert_eq!(rates.into_iter().collect::<Vec<_>>(), [2_000, 4_000]);
 }
+
+#[test]
+fn telegrafs_cases() {
+    let Some(folder) = testkit::shared("data/flow/telegraf/plugins/inputs/netflow/testcases") else { return };
+    // Interfaces described, no traffic.
+    let options = read_file("auto", &folder.join("netflow_v9_options/message.bin"));
+    let expected = fs::read_to_string(folder.join("netflow_v9_options/expected.out")).unwrap();
+    let described = expected.lines().filter(|line| line.starts_with("netflow_options")).count() as u64;
+    assert_eq!((options.flows.len(), options.summary.options_records), (0, described));
+    // Template and data in messages of their own, with enterprise fields of ntop (35632).
+    let messages: Vec<u8> = (1..=4)
+        .flat_map(|number| fs::read(folder.join(format!("ipfix_pen_35632/message-{number}.bin"))).unwrap())
+        .collect();
+    let flows = crate::reading::read_bytes("auto", messages).flows;
+    assert_eq!(flows.src_port, [51_413, 51_413]);
+    assert_eq!((flows.dst_port.clone(), flows.bytes.clone()), (vec![44_400, 47_707], vec![122, 86]));
+    assert_eq!(flows.start, [1_684_767_922_502_000; 2]);
+}
