@@ -195,18 +195,53 @@ fn shop() -> Vec<Activity> {
                      'host={ip} user=app dbname=shop connect_timeout=8' >/dev/null";
     vec![
         row("customers", (&[INTERNET], LBS), 443, When::Mean(2.2), outside).by("customer"),
-        row("balance", (LBS, WEBS), 80, When::Caused, "curl -sf -m 10 -o /dev/null http://{ip}/index.html").tool("nginx"),
+        row("balance", (LBS, WEBS), 80, When::Caused, "curl -sf -m 10 -o /dev/null http://{ip}/index.html")
+            .tool("nginx"),
         row("pages", (WEBS, APPS), 8080, When::Caused, http).tool("nginx"),
         row("orders", (APPS, &["pg-shop-1"]), 5432, When::Caused, PSQL),
-        row("cache", (APPS, &["redis-1"]), 6379, When::Caused, "timeout 8 redis-cli -h {ip} incr probes >/dev/null").tool("redis-cli"),
-        row("payment", (APPS, PAYS), 8080, When::Caused, "curl -sf -m 10 -o /dev/null http://{ip}:8080/api/pay/{n}"),
+        row(
+            "cache",
+            (APPS, &["redis-1"]),
+            6379,
+            When::Caused,
+            "timeout 8 redis-cli -h {ip} incr probes >/dev/null",
+        )
+        .tool("redis-cli"),
+        row(
+            "payment",
+            (APPS, PAYS),
+            8080,
+            When::Caused,
+            "curl -sf -m 10 -o /dev/null http://{ip}:8080/api/pay/{n}",
+        ),
         row("invoices", (PAYS, &["pg-billing-1"]), 5432, When::Caused, BILLING_PSQL),
-        row("cards", (PAYS, &[INTERNET]), 443, When::Mean(11.0), "curl -skf -m 10 -o /dev/null https://cards.example.net/index.html"),
+        row(
+            "cards",
+            (PAYS, &[INTERNET]),
+            443,
+            When::Mean(11.0),
+            "curl -skf -m 10 -o /dev/null https://cards.example.net/index.html",
+        ),
         row("receipts", (PAYS, &["mail-1"]), 587, When::Mean(17.0), SMTP),
         row("standby", (&["pg-shop-2"], &["pg-shop-1"]), 5432, When::Mean(14.0), month_end),
-        row("replication", (&["redis-2"], &["redis-1"]), 6379, When::Standing, "timeout 8 redis-cli -h {ip} ping >/dev/null").tool("redis-server"),
-        row("month-end", (&["billing-2"], &["pg-shop-1"]), 5432, When::At(&[(0, 0.37), (0, 0.83), (1, 0.45)]), month_end).kind(Kind::Rare),
-        row("reset-mail", (&["app-2"], &["mail-1"]), 587, When::At(&[(1, 0.3), (1, 0.6), (2, 0.4)]), SMTP).kind(Kind::NewInHoldout),
+        row(
+            "replication",
+            (&["redis-2"], &["redis-1"]),
+            6379,
+            When::Standing,
+            "timeout 8 redis-cli -h {ip} ping >/dev/null",
+        )
+        .tool("redis-server"),
+        row(
+            "month-end",
+            (&["billing-2"], &["pg-shop-1"]),
+            5432,
+            When::At(&[(0, 0.37), (0, 0.83), (1, 0.45)]),
+            month_end,
+        )
+        .kind(Kind::Rare),
+        row("reset-mail", (&["app-2"], &["mail-1"]), 587, When::At(&[(1, 0.3), (1, 0.6), (2, 0.4)]), SMTP)
+            .kind(Kind::NewInHoldout),
     ]
 }
 
@@ -242,20 +277,62 @@ fn operations() -> Vec<Activity> {
     let clocks = ids(|h| h.subnet != "office" && h.role != "ntp");
     let watched: Vec<&str> = everyone.iter().copied().filter(|id| *id != "mon-1").collect();
     let admins = ["ws-7", "ws-8"];
-    let reached = ["lb-1", "web-1", "web-2", "web-3", "app-1", "app-2", "app-3", "billing-1", "billing-2", "pg-shop-1", "pg-billing-1", "mail-1"];
+    let reached = [
+        "lb-1",
+        "web-1",
+        "web-2",
+        "web-3",
+        "app-1",
+        "app-2",
+        "app-3",
+        "billing-1",
+        "billing-2",
+        "pg-shop-1",
+        "pg-billing-1",
+        "mail-1",
+    ];
     let hop = "{ssh} -o ProxyCommand=\"{ssh} -W %h:%p root@{ip}\" root@{target} 'uptime; df -h' >/dev/null";
     let look = "dig +short +time=3 +tries=2 @{ip} {target}.corp.example >/dev/null";
     let clock = "chronyd -Q -t 8 -u root 'server {ip} iburst maxsamples 2' 'cmdport 0' 'pidfile {run}/home/{me}.pid' >/dev/null 2>&1";
     vec![
-        row("names", (everyone, &["dns-1", "dns-2"]), 53, When::Mean(3.0), look).udp().to(everyone).by("resolver"),
+        row("names", (everyone, &["dns-1", "dns-2"]), 53, When::Mean(3.0), look)
+            .udp()
+            .to(everyone)
+            .by("resolver"),
         row("time", (&clocks, &["ntp-1"]), 123, When::Mean(3.5), clock).udp().by("clock"),
-        row("metrics", (&["mon-1"], &watched), 9100, When::Round(28.0), "curl -sf -m 8 -o /dev/null http://{ip}:9100/metrics").by("scraper"),
-        row("new-login", (&admins, &["bastion-1"]), 22, When::At(&[(1, 0.4), (1, 0.7)]), hop).by("administrator").to(&["redis-1"]),
+        row(
+            "metrics",
+            (&["mon-1"], &watched),
+            9100,
+            When::Round(28.0),
+            "curl -sf -m 8 -o /dev/null http://{ip}:9100/metrics",
+        )
+        .by("scraper"),
         row("login", (&admins, &["bastion-1"]), 22, When::Mean(9.0), hop).by("administrator").to(&reached),
+        row("new-login", (&admins, &["bastion-1"]), 22, When::At(&[(1, 0.4), (1, 0.7)]), hop)
+            .by("administrator")
+            .to(&["redis-1"]),
         row("hop", (&["bastion-1"], &reached), 22, When::Caused, LOGIN).by("administrator"),
-        row("new-hop", (&["bastion-1"], &["redis-1"]), 22, When::Caused, LOGIN).kind(Kind::NewInHoldout).by("administrator"),
-        row("backup", (&["backup-1"], &["pg-shop-1", "pg-billing-1", "ftp-1", "mail-1"]), 22, When::Round(75.0), SYNC).by("backup"),
-        row("restore-drill", (&["backup-1"], &["dev-db-1"]), 22, When::At(&[(0, 0.28), (0, 0.7), (1, 0.55)]), SYNC).kind(Kind::Rare).by("backup"),
+        row("new-hop", (&["bastion-1"], &["redis-1"]), 22, When::Caused, LOGIN)
+            .kind(Kind::NewInHoldout)
+            .by("administrator"),
+        row(
+            "backup",
+            (&["backup-1"], &["pg-shop-1", "pg-billing-1", "ftp-1", "mail-1"]),
+            22,
+            When::Round(75.0),
+            SYNC,
+        )
+        .by("backup"),
+        row(
+            "restore-drill",
+            (&["backup-1"], &["dev-db-1"]),
+            22,
+            When::At(&[(0, 0.28), (0, 0.7), (1, 0.55)]),
+            SYNC,
+        )
+        .kind(Kind::Rare)
+        .by("backup"),
     ]
 }
 
@@ -265,14 +342,36 @@ fn development() -> Vec<Activity> {
     let people = ["dev-ws-1", "dev-ws-2", "dev-ci-1"];
     let http = "curl -sf -m 10 -o /dev/null http://{ip}:8080/api/cart/{n}";
     vec![
-        row("dev-browse", (&people, &["dev-web-1"]), 80, When::Mean(7.0), "curl -sf -m 12 -o /dev/null http://{name}/{path}").by("developer"),
+        row(
+            "dev-browse",
+            (&people, &["dev-web-1"]),
+            80,
+            When::Mean(7.0),
+            "curl -sf -m 12 -o /dev/null http://{name}/{path}",
+        )
+        .by("developer"),
         row("dev-pages", (&["dev-web-1"], &apps), 8080, When::Caused, http).tool("nginx"),
         row("dev-orders", (&apps, &["dev-db-1"]), 5432, When::Caused, PSQL),
         row("dev-query", (&desks, &["dev-db-1"]), 5432, When::Mean(19.0), PSQL).by("developer"),
         row("dev-login", (&desks, &apps), 22, When::Mean(15.0), LOGIN).by("developer"),
-        row("deploy", (&["dev-ci-1"], &["dev-app-1", "dev-app-2", "dev-web-1"]), 22, When::Round(60.0), LOGIN).by("pipeline"),
-        row("dev-web-pages", (&people, &[INTERNET]), 443, When::Mean(10.0), "curl -skf -m 12 -o /dev/null https://www.example.org/index.html").by("developer"),
-        row("wrong-database", (&["dev-app-1"], &["pg-shop-1"]), 5432, When::Mean(40.0), PSQL).kind(Kind::Mistake),
+        row(
+            "deploy",
+            (&["dev-ci-1"], &["dev-app-1", "dev-app-2", "dev-web-1"]),
+            22,
+            When::Round(60.0),
+            LOGIN,
+        )
+        .by("pipeline"),
+        row(
+            "dev-web-pages",
+            (&people, &[INTERNET]),
+            443,
+            When::Mean(10.0),
+            "curl -skf -m 12 -o /dev/null https://www.example.org/index.html",
+        )
+        .by("developer"),
+        row("wrong-database", (&["dev-app-1"], &["pg-shop-1"]), 5432, When::Mean(40.0), PSQL)
+            .kind(Kind::Mistake),
     ]
 }
 
@@ -285,7 +384,14 @@ fn plant() -> Vec<Activity> {
     vec![
         row("measure", (&everything, &["broker-1"]), 1883, When::Mean(1.8), publish).by("device"),
         row("pictures", (&cameras, &["nvr-1"]), 8080, When::Mean(5.0), picture).by("device"),
-        row("telemetry", (&["telemetry-1"], &["broker-1"]), 1883, When::Standing, "mosquitto_pub -h {ip} -t plant/check -m {n}").tool("mosquitto_sub"),
+        row(
+            "telemetry",
+            (&["telemetry-1"], &["broker-1"]),
+            1883,
+            When::Standing,
+            "mosquitto_pub -h {ip} -t plant/check -m {n}",
+        )
+        .tool("mosquitto_sub"),
     ]
 }
 
@@ -303,7 +409,11 @@ mod tests {
         for row in all() {
             assert!(!row.pairs().is_empty(), "{}", row.name);
             let known = |id: &str| id == INTERNET || HOSTS.iter().any(|h| h.id == id);
-            assert!(row.servers.iter().chain(&row.clients).chain(&row.targets).all(|id| known(id)), "{}", row.name);
+            assert!(
+                row.servers.iter().chain(&row.clients).chain(&row.targets).all(|id| known(id)),
+                "{}",
+                row.name
+            );
         }
     }
 }

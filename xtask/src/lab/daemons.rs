@@ -60,7 +60,10 @@ fn one(run: &Path, host: &Host, daemon: Daemon) -> anyhow::Result<()> {
         Daemon::Ssh => ssh(run, id, &home),
         Daemon::Broker => {
             let config = home.join("mosquitto.conf");
-            fs::write(&config, "listener 1883 0.0.0.0\nallow_anonymous true\npersistence false\nuser root\n")?;
+            fs::write(
+                &config,
+                "listener 1883 0.0.0.0\nallow_anonymous true\npersistence false\nuser root\n",
+            )?;
             background(run, id, "mosquitto", &format!("exec mosquitto -c {}", config.display()))
         }
         Daemon::Subscriber { broker } => {
@@ -117,7 +120,17 @@ fn secrets(run: &Path) -> anyhow::Result<()> {
     // Some systems lock root; the lab's SSH servers see this file instead of the system's.
     fs::write(run.join("shadow"), "root:*:19000:0:99999:7:::\nsshd:*:19000:0:99999:7:::\n")?;
     let mut command = Command::new("openssl");
-    command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=corp.example"]);
+    command.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "3650",
+        "-subj",
+        "/CN=corp.example",
+    ]);
     command.arg("-keyout").arg(keys.join("tls.key")).arg("-out").arg(keys.join("tls.crt"));
     checked(command)?;
     let page: String = (0..400).map(|n| format!("line {n} of a page of the lab\n")).collect();
@@ -136,10 +149,9 @@ fn nginx(run: &Path, id: &str, server: &str) -> anyhow::Result<()> {
         .iter()
         .map(|kind| format!("{kind}_temp_path {dir}/{kind};\n"))
         .collect();
-    let server = server.replace("@KEYS@", &keys.display().to_string()).replace(
-        "@ROOT@",
-        &run.join("pub").display().to_string(),
-    );
+    let server = server
+        .replace("@KEYS@", &keys.display().to_string())
+        .replace("@ROOT@", &run.join("pub").display().to_string());
     let config = format!(
         "user root;\nworker_processes 1;\ndaemon off;\npid {dir}/nginx.pid;\nerror_log {dir}/error.log;\n\
          events {{ worker_connections 256; }}\nhttp {{\naccess_log off;\n{temporary}{server}\n}}\n"
@@ -251,8 +263,7 @@ fn postgres(run: &Path, id: &str, home: &Path) -> anyhow::Result<()> {
     copy.arg("-a").arg(run.join("pg-template")).arg(&data);
     checked(copy)?;
     let program = database_programs()?.join("postgres");
-    let script =
-        format!("cd /tmp; exec runuser -u postgres -- {} -D {}", program.display(), data.display());
+    let script = format!("cd /tmp; exec runuser -u postgres -- {} -D {}", program.display(), data.display());
     background(run, id, "postgres", &script)
 }
 
@@ -352,8 +363,18 @@ fn outside(run: &Path) -> anyhow::Result<()> {
 /// Waits until the slowest daemons answer.
 fn ready() -> anyhow::Result<()> {
     let checks = [
-        ("app-1", format!("PGPASSWORD={PASSWORD} psql -XAtc 'select 1' 'host=10.20.30.11 user=app dbname=shop connect_timeout=2'")),
-        ("billing-1", format!("PGPASSWORD={PASSWORD} psql -XAtc 'select 1' 'host=10.20.30.21 user=app dbname=billing connect_timeout=2'")),
+        (
+            "app-1",
+            format!(
+                "PGPASSWORD={PASSWORD} psql -XAtc 'select 1' 'host=10.20.30.11 user=app dbname=shop connect_timeout=2'"
+            ),
+        ),
+        (
+            "billing-1",
+            format!(
+                "PGPASSWORD={PASSWORD} psql -XAtc 'select 1' 'host=10.20.30.21 user=app dbname=billing connect_timeout=2'"
+            ),
+        ),
         ("ws-1", "curl -skf -m 2 https://lb-1.corp.example/api/catalog".to_owned()),
         ("ws-1", "curl -skf -m 2 https://lb-2.corp.example/api/catalog".to_owned()),
         ("ws-1", "nc -z -w 2 10.20.10.41 587".to_owned()),
@@ -365,7 +386,11 @@ fn ready() -> anyhow::Result<()> {
     let start = Instant::now();
     for (id, script) in checks {
         loop {
-            let status = inside(id, "sh").args(["-c", &script]).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+            let status = inside(id, "sh")
+                .args(["-c", &script])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()?;
             if status.success() {
                 break;
             }

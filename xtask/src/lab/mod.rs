@@ -5,13 +5,17 @@ mod attack;
 mod chance;
 mod coverage;
 mod daemons;
+mod denials;
 mod net;
 mod node;
 mod observe;
+mod prove;
 mod record;
 mod schedule;
 mod site;
+mod table;
 mod truth;
+mod verdict;
 
 use std::path::PathBuf;
 
@@ -27,6 +31,18 @@ pub(crate) fn main(arguments: &[String]) -> anyhow::Result<()> {
                 seed: options.number("seed", 1)?,
                 minutes: options.number("minutes", 15.0)?,
                 out: options.path("out").unwrap_or_else(|| crate::repository().join("lab/recordings/first")),
+            })
+        }
+        Some("prove") => {
+            let options = Options::read(rest, &["seed", "artifacts", "truth", "out"])?;
+            let recording = crate::repository().join("lab/recordings/first");
+            prove::prove(&prove::Order {
+                seed: options.number("seed", 2)?,
+                artifacts: options
+                    .path("artifacts")
+                    .context("--artifacts needs the folder of compiled artifacts")?,
+                truth: options.path("truth").unwrap_or_else(|| recording.join("truth.json")),
+                out: options.path("out"),
             })
         }
         Some("up") => up(),
@@ -60,7 +76,8 @@ impl Options {
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             let name = word.strip_prefix("--").filter(|n| known.contains(n));
-            let name = name.with_context(|| format!("`{word}` is not an option; known are --{}", known.join(", --")))?;
+            let name = name
+                .with_context(|| format!("`{word}` is not an option; known are --{}", known.join(", --")))?;
             let value = words.next().with_context(|| format!("--{name} needs a value"))?;
             pairs.push((name.to_owned(), value.clone()));
         }

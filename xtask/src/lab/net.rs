@@ -79,8 +79,11 @@ pub(super) fn guard(run: &str) -> anyhow::Result<()> {
 pub(super) fn down() -> anyhow::Result<()> {
     let listed = Command::new("ip").args(["netns", "list"]).output().context("cannot run `ip`")?;
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let names: Vec<&str> =
-        listed.lines().filter_map(|l| l.split_whitespace().next()).filter(|n| n.starts_with(PREFIX)).collect();
+    let names: Vec<&str> = listed
+        .lines()
+        .filter_map(|l| l.split_whitespace().next())
+        .filter(|n| n.starts_with(PREFIX))
+        .collect();
     for _ in 0..3 {
         let mut pids = Vec::new();
         for name in &names {
@@ -171,7 +174,10 @@ fn build(run: &Path) -> anyhow::Result<()> {
     }
     script += &outside_links();
     batch(Some(&router), &script)?;
-    sysctl(ROUTER, &["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.conf.all.rp_filter=0"])?;
+    sysctl(
+        ROUTER,
+        &["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.conf.all.rp_filter=0"],
+    )?;
     for host in HOSTS {
         batch(Some(&host.namespace()), &host_script(host))?;
         let folder = format!("/etc/netns/{}", host.namespace());
@@ -218,8 +224,9 @@ fn outside_links() -> String {
     for index in 0..SUBNETS.len() {
         for version in VERSIONS {
             let (source, target) = (exporter_address(index, version), collector_address(index, version));
-            script +=
-                &format!("address add {source}/32 dev collector\nroute add {target}/32 dev collector src {source}\n");
+            script += &format!(
+                "address add {source}/32 dev collector\nroute add {target}/32 dev collector src {source}\n"
+            );
         }
     }
     script
@@ -233,8 +240,7 @@ fn host_script(host: &site::Host) -> String {
     );
     if let Some(ip6) = host.ip6() {
         let net = ip6.split("::").next().unwrap_or_default();
-        script +=
-            &format!("address add {ip6}/64 dev eth0 nodad\nroute add ::/0 via {net}::1\n");
+        script += &format!("address add {ip6}/64 dev eth0 nodad\nroute add ::/0 via {net}::1\n");
     }
     script
 }

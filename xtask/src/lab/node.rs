@@ -43,7 +43,8 @@ struct App {
 impl App {
     fn answer(&self, path: &str) -> anyhow::Result<String> {
         let mut body = String::new();
-        let number: usize = path.chars().filter(char::is_ascii_digit).fold(0, |n, d| (n * 10 + d as usize) % 4001);
+        let number: usize =
+            path.chars().filter(char::is_ascii_digit).fold(0, |n, d| (n * 10 + d as usize) % 4001);
         if self.cache != "-" {
             body += &run("redis-cli", &["-h", &self.cache, "incr", "hits"])?;
         }

@@ -37,7 +37,8 @@ pub(super) fn connections(net: &Net) -> anyhow::Result<Vec<Child>> {
     let mut watchers = Vec::new();
     for id in HOSTS.iter().map(|h| h.id).chain([INTERNET]) {
         // Connections are only tracked where a rule asks about them.
-        let table = "table inet watch { chain out { type filter hook output priority 0; ct state new accept; }; }";
+        let table =
+            "table inet watch { chain out { type filter hook output priority 0; ct state new accept; }; }";
         let out = inside(id, "nft").arg(table).output().context("cannot run nft")?;
         if !out.status.success() {
             bail!("nft in {id}: {}", String::from_utf8_lossy(&out.stderr));
@@ -59,7 +60,8 @@ impl Observers {
     /// Starts the capture, then two exporters on each bridge.
     pub(super) fn start(net: &Net, connections: Vec<Child>) -> anyhow::Result<Self> {
         let run = net.run().to_path_buf();
-        let sink = format!("exec '{}' lab node datagrams {NETFLOW} {IPFIX}", std::env::current_exe()?.display());
+        let sink =
+            format!("exec '{}' lab node datagrams {NETFLOW} {IPFIX}", std::env::current_exe()?.display());
         background(&run, COLLECTOR, "sink", &sink)?;
         let mut captures = Vec::new();
         for (name, port) in [("netflow-v9", NETFLOW), ("ipfix", IPFIX)] {

@@ -41,12 +41,18 @@ pub(super) fn record(order: &Order) -> anyhow::Result<()> {
     observers.finish()?;
     failures(&done);
     for o in &attack {
-        eprintln!("lab: attack {:<16} {} {}", o.step.id, if o.ok { "ok" } else { "FAILED" }, last_line(&o.said));
+        eprintln!(
+            "lab: attack {:<16} {} {}",
+            o.step.id,
+            if o.ok { "ok" } else { "FAILED" },
+            last_line(&o.said)
+        );
     }
     let all = truth::connections(net.run())?;
     fs::create_dir_all(&order.out)?;
     for name in ["netflow-v9.pcap", "ipfix.pcap"] {
-        fs::copy(net.run().join(name), order.out.join(name)).with_context(|| format!("cannot keep `{name}`"))?;
+        fs::copy(net.run().join(name), order.out.join(name))
+            .with_context(|| format!("cannot keep `{name}`"))?;
     }
     let story =
         Story { seed: order.seed, start_us, phases: &phases, rows: &rows, done: &done, attack: &attack };
@@ -79,7 +85,14 @@ fn failures(done: &[Done]) {
     eprintln!("lab: {} commands, {} failed", done.len(), failed.len());
     for d in failed.iter().take(20) {
         let a = &d.action;
-        eprintln!("lab: at {:.0} s {} {} -> {}: {}", a.at_s, a.activity, a.client, a.server, last_line(&d.said));
+        eprintln!(
+            "lab: at {:.0} s {} {} -> {}: {}",
+            a.at_s,
+            a.activity,
+            a.client,
+            a.server,
+            last_line(&d.said)
+        );
     }
 }
 
@@ -88,6 +101,7 @@ fn last_line(text: &str) -> &str {
 }
 
 fn now_us() -> anyhow::Result<i64> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;
+    let since =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;
     Ok(i64::try_from(since.as_micros())?)
 }

@@ -230,12 +230,16 @@ mod tests {
     fn a_plan_is_the_seeds_alone_and_covers_every_pair_while_learning() {
         let rows = activity::all();
         let phases = phases(15.0);
-        let (first, again) = (plan(&rows, &phases, 7, Path::new("/r")), plan(&rows, &phases, 7, Path::new("/r")));
+        let (first, again) =
+            (plan(&rows, &phases, 7, Path::new("/r")), plan(&rows, &phases, 7, Path::new("/r")));
         assert_eq!(format!("{first:?}"), format!("{again:?}"));
         for row in rows.iter().filter(|r| matches!(r.when, When::Mean(_) | When::Round(_))) {
             for (client, server) in row.pairs() {
                 let learned = first.iter().any(|a| {
-                    a.activity == row.name && a.client == client && a.server == server && a.at_s < phases[0].end_s
+                    a.activity == row.name
+                        && a.client == client
+                        && a.server == server
+                        && a.at_s < phases[0].end_s
                 });
                 assert!(learned, "{} {client} {server}", row.name);
             }

@@ -113,7 +113,8 @@ fn parse(text: &str) -> Vec<Connection> {
 fn micros(stamp: &str) -> i64 {
     let (seconds, fraction) = stamp.trim().split_once('.').unwrap_or((stamp.trim(), "0"));
     let fraction = format!("{fraction:0<6}");
-    seconds.parse::<i64>().unwrap_or_default() * 1_000_000 + fraction[..6].trim().parse::<i64>().unwrap_or_default()
+    seconds.parse::<i64>().unwrap_or_default() * 1_000_000
+        + fraction[..6].trim().parse::<i64>().unwrap_or_default()
 }
 
 impl Story<'_> {
@@ -258,7 +259,10 @@ impl Story<'_> {
             entry.0 += 1;
             entry.1 += usize::from(done.ok);
         }
-        counts.into_iter().map(|(name, (given, ok))| (name.to_owned(), json!({"given": given, "ok": ok}))).collect()
+        counts
+            .into_iter()
+            .map(|(name, (given, ok))| (name.to_owned(), json!({"given": given, "ok": ok})))
+            .collect()
     }
 }
 
