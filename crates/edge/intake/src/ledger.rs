@@ -17,7 +17,7 @@ pub struct Summary {
     pub bytes_read: u64,
     /// Captured packets looked at, for captures.
     pub packets: u64,
-    /// Exporter datagrams decoded at least in part; lines, for text formats.
+    /// Exporter datagrams, whatever could be read of them; lines, for text formats.
     pub datagrams: u64,
     /// Flows handed out.
     pub flows: u64,

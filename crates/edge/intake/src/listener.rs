@@ -35,8 +35,8 @@ impl Default for ListenerOptions {
 
 /// Receives NetFlow v5, v9 and IPFIX over UDP.
 ///
-/// Memory is bounded by one batch and the decoder's [`Limits`]; what the process is too slow for is dropped by the
-/// kernel and shows as gaps in [`Summary::sequences`].
+/// Memory is bounded by one batch and the decoder's [`Limits`]. What the process is too slow for is dropped by the kernel:
+/// it is counted in [`Summary::dropped`] where the system tells (Linux), and shows as gaps in [`Summary::sequences`].
 pub struct UdpListener {
     socket: UdpSocket,
     address: SocketAddr,
@@ -44,7 +44,11 @@ pub struct UdpListener {
     ledger: Ledger,
     options: ListenerOptions,
     buffer: Vec<u8>,
+    kernel_drops: u64,
 }
+
+/// What the kernel could not keep for us; the remedy is a larger `net.core.rmem_max` or a faster disk.
+const KERNEL: &str = "datagram dropped by the kernel, receive buffer full";
 
 impl UdpListener {
     /// Listens on an address such as `0.0.0.0:2055`; port 0 takes any free one.
@@ -64,6 +68,7 @@ impl UdpListener {
             ledger: Ledger::new(label.into(), None),
             options,
             buffer: vec![0; DATAGRAM_MAX],
+            kernel_drops: 0,
         })
     }
 
@@ -102,6 +107,7 @@ impl UdpListener {
             let quiet = !self.receive(&mut batch)?;
             let old = since.elapsed() >= self.options.flush_interval;
             if !batch.is_empty() && (batch.len() >= BATCH_ROWS || old || stopping && quiet) {
+                self.count_kernel_drops();
                 give(&mut batch)?;
                 batch.clear();
             }
@@ -111,6 +117,7 @@ impl UdpListener {
             // What had arrived before the stop is still taken, unless it never ends.
             if stopping && (quiet || old) {
                 self.decoder.give_up_waiting(&mut self.ledger);
+                self.count_kernel_drops();
                 return Ok(());
             }
         }
@@ -148,7 +155,45 @@ impl UdpListener {
     }
 }
 
+impl UdpListener {
+    /// Takes over the kernel's count for this socket. Its bytes are nobody's to count.
+    fn count_kernel_drops(&mut self) {
+        let table = if self.address.is_ipv4() { "/proc/net/udp" } else { "/proc/net/udp6" };
+        let total = std::fs::read_to_string(table).ok().and_then(|text| drops_of(&text, self.address.port()));
+        if let Some(new) = total.and_then(|total| total.checked_sub(self.kernel_drops)).filter(|new| *new > 0)
+        {
+            self.kernel_drops += new;
+            self.ledger.drop_many(KERNEL, usize::try_from(new).unwrap_or(usize::MAX), 0);
+        }
+    }
+}
+
+/// The drops of the sockets on a port, by the table in `/proc/net/udp`: the local address is its second column, in
+/// hexadecimal with the port behind a colon, the drops its last.
+fn drops_of(table: &str, port: u16) -> Option<u64> {
+    let ours = format!(":{port:04X}");
+    let lines = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let drops = lines
+        .filter(|columns| columns.get(1).is_some_and(|local| local.ends_with(&ours)))
+        .filter_map(|columns| columns.last()?.parse::<u64>().ok());
+    drops.reduce(|sum, more| sum + more)
+}
+
 fn now() -> Micros {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_are_found_by_port() {
+        let table = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n\
+                     1: 0100007F:0807 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1 2 0 17\n\
+                     2: 0100007F:1234 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1 2 0 5\n";
+        assert_eq!(drops_of(table, 2_055), Some(17));
+        assert_eq!(drops_of(table, 9), None);
+    }
 }

@@ -1,12 +1,12 @@
 //! Real exporters of some thirty vendors (the fixtures of logstash-codec-netflow) against nfdump 1.7.1.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use model::{FlowBatch, format_time};
 use serde_json::Value;
 
-use crate::reading::{Outcome, read_bytes};
+use crate::reading::{Outcome, files_below, read_bytes, read_file};
 
 /// Contexts where the number of data records differs from nfdump's, and why ours is right.
 const DIFFERENT_COUNTS: [(&str, u64, &str); 1] = [(
@@ -31,6 +31,34 @@ fn data_records_are_as_many_as_nfdump_finds() {
         };
         assert_eq!(outcome.data_records(), expected, "{context}: {:?}", outcome.summary);
     }
+}
+
+#[test]
+fn on_the_wire_data_records_are_as_many_as_nfdump_finds() {
+    // nfdump took the same files as packets; so do the captures, and then there is no difference left.
+    let Some(folder) = testkit::shared("data/flow/logstash-codec-netflow/contexts-pcap") else { return };
+    let captures = files_below(&folder, ".pcap");
+    for (context, _, expected) in contexts() {
+        let wanted = words(&context);
+        // Long names were cut: the longest name that the context's starts with.
+        let name =
+            |path: &&PathBuf| words(path.file_stem().unwrap().to_string_lossy().split_once('_').unwrap().1);
+        let capture = captures
+            .iter()
+            .filter(|path| wanted.starts_with(&name(path)))
+            .max_by_key(|path| name(path).len());
+        let capture = capture.unwrap();
+        let outcome = read_file("netflow", capture);
+        assert_eq!(outcome.data_records(), expected.len() as u64, "{context}: {:?}", outcome.summary);
+    }
+}
+
+/// A name without what stands between its words.
+fn words(name: &str) -> String {
+    name.split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[test]

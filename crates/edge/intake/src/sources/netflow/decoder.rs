@@ -88,6 +88,7 @@ pub(super) struct Message {
 }
 
 /// A datagram to decode.
+#[derive(Clone, Copy)]
 pub(crate) struct Datagram<'a> {
     pub(crate) sender: Sender,
     /// When it was received or captured; 0 when not known.
@@ -101,7 +102,7 @@ pub(crate) struct Datagram<'a> {
 /// Whether other datagrams may follow in the same buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Framing {
-    /// One datagram, as it came in a UDP packet.
+    /// What came in one UDP packet: one datagram.
     Packet,
     /// Datagrams one after the other, as files of them have it.
     Concatenated,
@@ -138,15 +139,39 @@ impl Decoder {
     }
 
     /// Appends the flows of a datagram to a batch, and those of earlier sets that waited for a template in it. Returns how
-    /// many bytes the datagram had.
+    /// many bytes were used: all of a packet's, those of one datagram of a file.
     pub(crate) fn datagram(
         &mut self,
         datagram: Datagram<'_>,
         batch: &mut FlowBatch,
         ledger: &mut Ledger,
     ) -> usize {
-        let Datagram { sender, received, bytes, framing, offset } = datagram;
+        let Datagram { bytes, framing, .. } = datagram;
         let rows = batch.len();
+        let mut used = self.one(&datagram, bytes, batch, ledger);
+        if framing == Framing::Packet {
+            // Some version 5 exporters put several datagrams into one packet. Only a header that fits what follows is
+            // taken for one; nobody else's rest is.
+            while used < bytes.len() && v5::starts(&bytes[used..]) {
+                used += self.one(&datagram, &bytes[used..], batch, ledger);
+            }
+            if used < bytes.len() {
+                ledger.drop_bytes(TRAILING, bytes.len() - used);
+                used = bytes.len();
+            }
+        }
+        ledger.summary.flows += (batch.len() - rows) as u64;
+        used
+    }
+
+    fn one(
+        &mut self,
+        datagram: &Datagram<'_>,
+        bytes: &[u8],
+        batch: &mut FlowBatch,
+        ledger: &mut Ledger,
+    ) -> usize {
+        let Datagram { sender, received, framing, offset, .. } = *datagram;
         let version = bytes.first_chunk().map_or(0, |two| u16::from_be_bytes(*two));
         let times = Times { export: received, uptime: None };
         let message = Message { sender, version, domain: 0, times, offset };
@@ -156,20 +181,14 @@ impl Decoder {
             10 => self.ipfix(message, bytes, batch, ledger),
             _ => None,
         };
-        match used {
-            Some(_) => ledger.summary.datagrams += 1,
-            None => {
-                let reason = if matches!(version, 5 | 9 | 10) { SHORT } else { NOT_FLOWS };
-                let detail = format!("{reason}: {} bytes, version {version}", bytes.len());
-                ledger.reject(reason, bytes.len(), Place::Offset(offset), detail);
-            }
+        if let Some(used) = used {
+            ledger.summary.datagrams += 1;
+            return used;
         }
-        let used = used.unwrap_or(bytes.len());
-        if framing == Framing::Packet && used < bytes.len() {
-            ledger.drop_bytes(TRAILING, bytes.len() - used);
-        }
-        ledger.summary.flows += (batch.len() - rows) as u64;
-        used
+        let reason = if matches!(version, 5 | 9 | 10) { SHORT } else { NOT_FLOWS };
+        let detail = format!("{reason}: {} bytes, version {version}", bytes.len());
+        ledger.reject(reason, bytes.len(), Place::Offset(offset), detail);
+        bytes.len()
     }
 
     /// Templates, their fields as counted against the limit, and bytes that wait.
@@ -202,7 +221,7 @@ impl Decoder {
             }
         };
         message.domain = header.engine;
-        let state = self.state(message, bytes.len(), ledger)?;
+        let Some(state) = self.state(message, bytes.len(), ledger) else { return Some(bytes.len()) };
         sequence(state, message.sender.port, header.sequence, u32::from(header.count), ledger);
         let exporter = batch.intern_exporter(&state.name);
         v5::records(&header, &bytes[v5::HEADER..length], exporter, batch);
@@ -222,7 +241,7 @@ impl Decoder {
             |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         message.times = Times { export: i64::from(word(8)) * 1_000_000, uptime: Some(word(4)) };
         message.domain = word(16);
-        let state = self.state(message, bytes.len(), ledger)?;
+        let Some(state) = self.state(message, bytes.len(), ledger) else { return Some(bytes.len()) };
         sequence(state, message.sender.port, word(12), 1, ledger);
         let (used, _) = self.sets(message, &bytes[20..], framing, batch, ledger);
         Some(20 + used)
@@ -243,7 +262,9 @@ impl Decoder {
         let length = if stated < 16 { bytes.len() } else { stated.min(bytes.len()) };
         message.times = Times { export: i64::from(word(4)) * 1_000_000, uptime: None };
         message.domain = word(12);
-        self.state(message, bytes.len(), ledger)?;
+        if self.state(message, bytes.len(), ledger).is_none() {
+            return Some(bytes.len());
+        }
         let (_, records) = self.sets(message, &bytes[16..length], Framing::Packet, batch, ledger);
         if let Some(state) = self.exporters.get_mut(&(message.sender.ip, message.domain)) {
             match records {

@@ -376,7 +376,7 @@ fn version_5_counts_are_not_believed() {
     );
     assert_eq!(bench.ledger.summary.rejects[0].place, Place::Offset(0));
     datagram.extend(record);
-    let bench = decoded(&[datagram]);
+    let bench = decoded(&[datagram.clone()]);
     assert_eq!(bench.flows.bytes, [2_000, 2_000]);
     assert_eq!(bench.flows.sampling, [10, 10]);
     assert_eq!(
@@ -384,6 +384,9 @@ fn version_5_counts_are_not_believed() {
         i64::from(EXPORT_S) * 1_000_000 + 500_000 - i64::from(UPTIME_MS) * 1_000
     );
     assert_eq!(&*bench.flows.exporters[0].0, "192.0.2.1/1");
+    // Two in one packet; then one with rubbish behind it.
+    let bench = decoded(&[[&datagram[..], &datagram].concat(), [&datagram[..], &[0, 5, 0, 9, 1]].concat()]);
+    assert_eq!((bench.flows.len(), bench.ledger.summary.dropped_bytes()), (6, 5));
 }
 
 #[test]

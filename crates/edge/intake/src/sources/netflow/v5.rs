@@ -50,6 +50,11 @@ impl Header {
     }
 }
 
+/// Whether bytes start with a datagram whose header fits them.
+pub(super) fn starts(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0, 5]) && Header::read(bytes).is_some_and(|header| header.check(bytes.len()).is_ok())
+}
+
 /// Appends the records of a datagram.
 pub(super) fn records(header: &Header, records: &[u8], exporter: u32, batch: &mut FlowBatch) {
     let base = batch.len();
