@@ -75,3 +75,9 @@ fn a_hostile_file_is_reported_in_bounded_space() {
     let deep = "[".repeat(100_000);
     assert_eq!(policy::parse(&[("x.yaml".into(), deep)]).unwrap_err().len(), 1);
 }
+
+#[test]
+fn the_schema_is_a_contract() {
+    let text = serde_json::to_string_pretty(&policy::schema()).unwrap() + "\n";
+    check("schema.json", &text);
+}
