@@ -217,7 +217,7 @@ pub struct ReadRule {
     pub id: String,
     /// What it does.
     pub verdict: RuleVerdict,
-    /// The traffic that reaches this rule and is decided by it.
+    /// The traffic that reaches this rule and is decided by it; empty for `default`, which decides all the rest.
     pub traffic: TrafficSet,
     /// Packets counted, 0 in a text that was never loaded.
     pub packets: u64,

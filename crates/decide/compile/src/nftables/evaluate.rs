@@ -12,6 +12,9 @@ use super::statement::{Body, Guard, Operand, Rule, Then};
 use crate::carried;
 use crate::target::{ReadBack, ReadRule, RuleVerdict, Side};
 
+/// The id of denials that no rule asked for.
+const DEFAULT: &str = "default";
+
 /// The kernel allows 16 chains deep.
 const MAX_DEPTH: usize = 16;
 
@@ -128,15 +131,14 @@ impl<'a> Walk<'a> {
                     for (services, chain) in &map.elements {
                         by_chain.entry(chain).or_default().extend(services);
                     }
-                    let mut matched = Vec::new();
-                    for (target, services) in by_chain {
-                        let all = IpSet::full();
-                        let part =
-                            traffic.intersect(&TrafficSet::product(&all, &all, &service_set(&services)));
-                        self.goto(target, rule, part.clone(), depth)?;
-                        matched.push(part);
+                    let all = IpSet::full();
+                    let of = |services: &[model::Service]| {
+                        traffic.intersect(&TrafficSet::product(&all, &all, &service_set(services)))
+                    };
+                    for (target, services) in &by_chain {
+                        self.goto(target, rule, of(services), depth)?;
                     }
-                    TrafficSet::union_all(matched)
+                    of(&by_chain.into_values().flatten().collect::<Vec<_>>())
                 }
                 Body::Act { guards, .. } if guards.iter().any(|guard| matches!(guard, Guard::Noise)) => {
                     self.noise(rule, rules)?;
@@ -229,7 +231,7 @@ impl<'a> Walk<'a> {
         id: &str,
         traffic: TrafficSet,
     ) -> Result<(), Misread> {
-        let drops = denial(self.mode, id != "default").verdict == "drop";
+        let drops = denial(self.mode, id != DEFAULT).verdict == "drop";
         if (verdict == RuleVerdict::Deny && !drops) || (verdict == RuleVerdict::WouldDeny && drops) {
             let what = format!("mode `{}` treats denials otherwise", mode_name(self.mode));
             return Err(wrong(rule.line, &rule.text, what));
@@ -251,7 +253,8 @@ impl<'a> Walk<'a> {
             entry.packets += rule.packets;
             entry.bytes += rule.bytes;
         }
-        if !traffic.is_empty() {
+        // The default deny is all that is left: as a set it is huge, and no rule's.
+        if !traffic.is_empty() && id != DEFAULT {
             parts.push(traffic);
         }
         Ok(())

@@ -100,9 +100,14 @@ pub(super) fn denial(mode: Mode, by_guardrail: bool) -> Denial {
     Denial { verdict, kind, logged: mode != Mode::Observe }
 }
 
-/// The family's keyword and the part of a set of addresses that belongs to it.
+/// The family's keyword and the part of a set of addresses that belongs to it; 0 is IPv4, 1 is IPv6.
+fn family_part(addresses: &IpSet, family: usize) -> (&'static str, IpSet) {
+    let keyword = ["ip", "ip6"][family];
+    (keyword, addresses.intersect(&whole_family(keyword)))
+}
+
 fn families(addresses: &IpSet) -> [(&'static str, IpSet); 2] {
-    [("ip", addresses.intersect(&IpSet::all_v4())), ("ip6", addresses.intersect(&IpSet::all_v6()))]
+    [0, 1].map(|family| family_part(addresses, family))
 }
 
 fn whole_family(keyword: &str) -> IpSet {
@@ -111,6 +116,8 @@ fn whole_family(keyword: &str) -> IpSet {
 
 struct Document<'a> {
     point: &'a PlanPoint,
+    /// The addresses that each side's rules are about, by family, ingress first.
+    own: [[IpSet; 2]; 2],
     /// Named sets by content; the value is the name.
     sets: BTreeMap<IpSet, String>,
     names: BTreeSet<String>,
@@ -119,7 +126,8 @@ struct Document<'a> {
 
 impl<'a> Document<'a> {
     fn new(point: &'a PlanPoint) -> Self {
-        Self { point, sets: BTreeMap::new(), names: BTreeSet::new(), text: String::new() }
+        let own = Side::BOTH.map(|side| families(&own_addresses(point, side)).map(|(_, own)| own));
+        Self { point, own, sets: BTreeMap::new(), names: BTreeSet::new(), text: String::new() }
     }
 
     fn text(mut self) -> String {
@@ -259,14 +267,14 @@ impl<'a> Document<'a> {
             Side::Ingress => ("daddr", "saddr"),
             Side::Egress => ("saddr", "daddr"),
         };
-        let (keyword, own) = &families(&rule.own)[family];
-        let (_, peers) = &families(&rule.peers)[family];
-        let (_, whole) = &families(&own_addresses(self.point, side))[family];
-        let peers = self.address_match(keyword, peer_field, false, peers)?;
-        if own == whole {
+        let (keyword, own) = family_part(&rule.own, family);
+        let (_, peers) = family_part(&rule.peers, family);
+        let whole = &self.own[side as usize][family];
+        let peers = self.address_match(keyword, peer_field, false, &peers)?;
+        if own == *whole {
             return (!own.is_empty()).then_some(peers);
         }
-        let own = self.address_match(keyword, own_field, false, own)?;
+        let own = self.address_match(keyword, own_field, false, &own)?;
         Some(format!("{own} {peers}"))
     }
 
