@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::reading::read_bytes;
+use crate::reading::{files_below, read_bytes};
 
 fn smtp(name: &str) -> Option<Vec<u8>> {
     let path = testkit::shared(&format!("data/flow/softflowd-over-zeek-traces/smtp/{name}"))?;
@@ -154,4 +154,61 @@ fn an_invalid_version_5_datagram_on_the_wire_gives_nothing_and_is_counted() {
     assert_eq!(outcome.flows.len(), 0);
     assert_eq!(outcome.summary.dropped["v5 count does not fit the datagram"].bytes, 1_464);
     assert!(outcome.summary.rejects[0].reason.starts_with("the header counts 163 records; expected 1 to 30"));
+}
+
+#[test]
+fn damaged_fixtures_never_panic_and_never_grow() {
+    let Some(folder) = testkit::shared("data/flow") else { return };
+    let mut inputs = Vec::new();
+    for (below, ending, format) in [
+        ("logstash-codec-netflow", ".dat", "netflow"),
+        ("logstash-codec-netflow", ".pcap", "netflow"),
+        ("akvorado/paired", ".pcap", "netflow"),
+        ("pmacct/tests", ".pcap", "netflow"),
+        ("softflowd-over-zeek-traces/smtp", ".pcap", "netflow"),
+        ("elastic-integrations/aws_vpcflow", ".log", "aws-vpc"),
+        ("tenzir-library/amazon/tests/inputs", ".ndjson", "aws-vpc"),
+        ("softflowd-over-zeek-traces", "zeek-conn.log", "zeek"),
+    ] {
+        inputs.extend(files_below(&folder.join(below), ending).into_iter().map(|path| (path, format)));
+    }
+    let mut chance = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = |limit: usize| {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (chance >> 33) as usize % limit.max(1)
+    };
+    for (path, format) in inputs {
+        let whole = fs::read(&path).unwrap();
+        for _ in 0..40 {
+            let mut bytes = whole.clone();
+            for _ in 0..=below(8) {
+                let at = below(bytes.len());
+                match below(4) {
+                    // Lengths, counts and ids are what hurts: small values and all ones more often than any other.
+                    0 => bytes[at] = [0, 1, 2, 4, 5, 8, 0x7f, 0xff][below(8)],
+                    1 => bytes[at] = below(256) as u8,
+                    2 => bytes.truncate(at.max(1)),
+                    _ => drop(bytes.drain(at..(at + 1 + below(9)).min(bytes.len()))),
+                }
+                if bytes.is_empty() {
+                    bytes.push(0);
+                }
+            }
+            let length = bytes.len();
+            let outcome = read_bytes(format, bytes);
+            assert!(
+                outcome.flows.len() <= length,
+                "{}: {} rows of {length} bytes",
+                path.display(),
+                outcome.flows.len()
+            );
+            assert!(outcome.summary.bytes_read <= length as u64);
+            assert!(
+                outcome.summary.dropped_bytes() <= length as u64,
+                "{}: {:?}",
+                path.display(),
+                outcome.summary
+            );
+        }
+    }
 }
