@@ -38,33 +38,32 @@ impl Blocked<'_> {
                 _ => None,
             })
             .collect();
-        let mut found: Vec<(Plausibility, String, usize, Option<u32>)> = Vec::new();
+        let mut found: Vec<Found> = Vec::new();
         for (index, outcome) in self.outcomes.iter().enumerate() {
             if let (Outcome::Blocked(rule), Some(row)) = (outcome, self.history.rows[index]) {
-                let given = offered.contains(&(row.server, row.service));
-                let (plausibility, note) = self.plausibility(&self.conversations[index], row, given);
-                found.push((plausibility, note, index, *rule));
+                let conversation = &self.conversations[index];
+                let (plausibility, note) =
+                    self.plausibility(conversation, row, offered.contains(&(row.server, row.service)));
+                found.push(Found {
+                    plausibility,
+                    flows: Reverse(conversation.flows),
+                    index,
+                    note,
+                    rule: *rule,
+                });
             }
         }
-        let key = |entry: &(Plausibility, String, usize, Option<u32>)| {
-            (entry.0, Reverse(self.conversations[entry.2].flows), entry.2)
-        };
-        found.sort_unstable_by_key(key);
         let total = found.len() as u64;
-        found.truncate(limit);
-        (
-            found.into_iter().filter_map(|(p, note, index, rule)| self.entry(p, note, index, rule)).collect(),
-            total,
-        )
+        if limit < found.len() {
+            found.select_nth_unstable(limit);
+            found.truncate(limit);
+        }
+        found.sort_unstable();
+        (found.into_iter().filter_map(|found| self.entry(found)).collect(), total)
     }
 
-    fn entry(
-        &self,
-        plausibility: Plausibility,
-        note: String,
-        index: usize,
-        rule: Option<u32>,
-    ) -> Option<BlockedConversation> {
+    fn entry(&self, found: Found) -> Option<BlockedConversation> {
+        let Found { plausibility, index, note, rule, .. } = found;
         let (conversation, row) = (&self.conversations[index], self.history.rows[index]?);
         let class = |host: u32| self.history.host_classes[host as usize];
         let rule = rule.map(|rule| &self.resolved.rules[rule as usize]);
@@ -89,35 +88,66 @@ impl Blocked<'_> {
             },
             owner: owner.to_owned(),
             plausibility,
-            note,
+            note: note.words(conversation),
         })
     }
 
-    fn plausibility(&self, conversation: &Conversation, row: Row, given: bool) -> (Plausibility, String) {
+    fn plausibility(&self, conversation: &Conversation, row: Row, given: bool) -> (Plausibility, Note) {
         use Plausibility::{LikelyLegitimate, LikelyNoise, Unclear};
         if is_background(conversation) {
-            return (LikelyNoise, "broadcast, multicast, link-local or an ICMP report".into());
+            return (LikelyNoise, Note::Background);
         }
         if self.history.scanners[row.client as usize] {
-            return (LikelyNoise, "the client asks many in vain: it scans".into());
+            return (LikelyNoise, Note::Scan);
         }
         if conversation.denied > 0 {
-            return (LikelyNoise, "an enforcement point already refuses it".into());
+            return (LikelyNoise, Note::Refused);
         }
         if !conversation.answered() {
-            return (LikelyNoise, "never answered".into());
+            return (LikelyNoise, Note::Unanswered);
         }
-        let (flows, hours) = (conversation.flows, conversation.hours);
-        let habit = hours >= HABIT_HOURS || flows >= HABIT_FLOWS;
-        match (habit, given) {
-            (true, true) => {
-                (LikelyLegitimate, format!("answered {flows} times; the server gives this to others by rule"))
-            }
-            (true, false) => (LikelyLegitimate, format!("answered {flows} times in {} hours", hours.max(1))),
-            (false, true) => {
-                (Unclear, format!("answered, seen {flows} times; the server gives this to others by rule"))
-            }
-            (false, false) => (Unclear, format!("answered, seen {flows} times, and nobody else asks")),
+        let habit = conversation.hours >= HABIT_HOURS || conversation.flows >= HABIT_FLOWS;
+        (if habit { LikelyLegitimate } else { Unclear }, if given { Note::Given } else { Note::Alone })
+    }
+}
+
+/// A blocked conversation, in the order of the list.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    plausibility: Plausibility,
+    flows: Reverse<u64>,
+    index: usize,
+    note: Note,
+    rule: Option<u32>,
+}
+
+/// What speaks for or against a conversation; put into words for those alone that are listed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Note {
+    Background,
+    Scan,
+    Refused,
+    Unanswered,
+    Given,
+    Alone,
+}
+
+impl Note {
+    fn words(self, conversation: &Conversation) -> String {
+        let hours = conversation.hours.max(1);
+        let seen = format!(
+            "answered, {} connection{} in {hours} hour{}",
+            conversation.flows,
+            if conversation.flows == 1 { "" } else { "s" },
+            if hours == 1 { "" } else { "s" }
+        );
+        match self {
+            Self::Background => "broadcast, multicast, link-local or an ICMP report".into(),
+            Self::Scan => "the client asks many in vain: it scans".into(),
+            Self::Refused => "an enforcement point already refuses it".into(),
+            Self::Unanswered => "never answered".into(),
+            Self::Given => format!("{seen}; the server gives this to others by rule"),
+            Self::Alone => format!("{seen}; no rule lets anybody else ask for this"),
         }
     }
 }

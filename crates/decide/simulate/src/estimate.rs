@@ -24,6 +24,15 @@ pub(crate) struct Cluster {
     pub(crate) size: f64,
 }
 
+impl Cluster {
+    /// Adds an observation that counts as many.
+    pub(crate) fn add(&mut self, hit: f64, doubt: f64, weight: f64) {
+        self.hits += hit * weight;
+        self.doubtful += doubt * weight;
+        self.size += weight;
+    }
+}
+
 /// 97.5% point of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 

@@ -1,7 +1,7 @@
 //! The fast evaluator: decides as [`Resolved::decide`] does, at a cost that hardly grows with the rules.
 
-use model::{Action, Ip, Packet, Region, Service};
-use policy::{Decision, Resolved, Verdict};
+use model::{Action, Ip, IpSet, Packet, Service};
+use policy::{Decision, Resolved, ResolvedRule, Verdict};
 
 use crate::classes::{Classes, each, first_common, runs};
 
@@ -13,6 +13,11 @@ pub struct Evaluator<'a> {
     destinations: Classes<Ip>,
     /// By `protocol * 65536 + selector`.
     services: Classes<u32>,
+    /// Of each rule, side by side: rules themselves lie too far apart in memory.
+    actions: Vec<Action>,
+    /// By class of destinations and of sources: the rule whose owner would be asked.
+    asked_rules: Vec<Option<u32>>,
+    asking_rules: Vec<Option<u32>>,
 }
 
 /// What the evaluator knows of an address: computed once, used for every packet from or to it.
@@ -27,10 +32,15 @@ impl<'a> Evaluator<'a> {
     /// Indexes a policy. Memory follows the distinct combinations of rules that an address or service can be in.
     pub fn new(resolved: &'a Resolved) -> Self {
         let rules = resolved.rules.iter();
+        let sources = Classes::new(rules.clone().map(|rule| runs(&rule.from)));
+        let destinations = Classes::new(rules.clone().map(|rule| runs(&rule.to)));
         Self {
             resolved,
-            sources: Classes::new(rules.clone().map(|rule| runs(&rule.from))),
-            destinations: Classes::new(rules.clone().map(|rule| runs(&rule.to))),
+            actions: rules.clone().map(|rule| rule.action).collect(),
+            asked_rules: spokesmen(&destinations, resolved, |rule| &rule.to),
+            asking_rules: spokesmen(&sources, resolved, |rule| &rule.from),
+            sources,
+            destinations,
             services: Classes::new(rules.map(|rule| {
                 let mut keys = Vec::new();
                 for (first, last, selectors) in rule.services.runs() {
@@ -85,7 +95,7 @@ impl<'a> Evaluator<'a> {
             self.services.rules(service),
         ];
         let rule = first_common(sets, self.sources.summary_words());
-        let verdict = match rule.map(|index| self.resolved.rules[index].action) {
+        let verdict = match rule.map(|index| self.actions[index]) {
             Some(Action::GuardrailAllow | Action::Allow) => Verdict::Allow,
             Some(Action::GuardrailDeny) => Verdict::Deny,
             None if from.governed || to.governed => Verdict::Deny,
@@ -97,13 +107,8 @@ impl<'a> Evaluator<'a> {
     /// Who would be asked about a refused conversation: the owner of the first rule about asking the server, else of
     /// the first about the client's asking. Rules about every address speak for nobody.
     pub(crate) fn owner(&self, from: HostClass, to: HostClass) -> Option<&'a str> {
-        let words = self.sources.summary_words();
-        let rules = &self.resolved.rules;
-        let asked = each(self.destinations.rules(to.destination), words).map(|index| &rules[index]);
-        let asking = each(self.sources.rules(from.source), words).map(|index| &rules[index]);
-        let of_server = asked.filter(|rule| rule.action == Action::Allow && !rule.to.is_full());
-        let of_client = asking.filter(|rule| rule.action == Action::Allow && !rule.from.is_full());
-        of_server.chain(of_client).map(|rule| rule.owner.as_str()).next()
+        let rule = self.asked_rules[to.destination as usize].or(self.asking_rules[from.source as usize])?;
+        Some(self.resolved.rules[rule as usize].owner.as_str())
     }
 
     /// How many classes of sources, destinations and services the policy tells apart.
@@ -112,12 +117,15 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-trait Full {
-    fn is_full(&self) -> bool;
-}
-
-impl Full for model::IpSet {
-    fn is_full(&self) -> bool {
-        !self.is_empty() && self.complement().is_empty()
-    }
+/// For each class the first allow that is not about every address.
+fn spokesmen(
+    classes: &Classes<Ip>,
+    resolved: &Resolved,
+    side: impl Fn(&ResolvedRule) -> &IpSet,
+) -> Vec<Option<u32>> {
+    let full = IpSet::full();
+    let speaks: Vec<bool> =
+        resolved.rules.iter().map(|rule| rule.action == Action::Allow && *side(rule) != full).collect();
+    let first = |class| each(classes.rules(class), classes.summary_words()).find(|rule| speaks[*rule]);
+    (0..classes.len() as u32).map(|class| first(class).map(|rule| rule as u32)).collect()
 }

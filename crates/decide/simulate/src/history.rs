@@ -1,9 +1,9 @@
 //! The conversations in numbers: every host and service once, with its class.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
-use model::{Conversation, Endpoint, Ip, Service};
+use model::{Conversation, Endpoint, Ip, Service, WorkloadId};
 
 use crate::evaluator::{Evaluator, HostClass};
 use crate::options::SimulateOptions;
@@ -12,7 +12,7 @@ use crate::options::SimulateOptions;
 const SCAN_CONVERSATIONS: u32 = 20;
 
 /// A conversation by the numbers of its parts.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Row {
     pub(crate) client: u32,
     pub(crate) server: u32,
@@ -35,21 +35,24 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn new(
-        conversations: &[Conversation],
+    pub(crate) fn new<'c>(
+        conversations: &'c [Conversation],
         evaluator: &Evaluator<'_>,
         options: &SimulateOptions,
     ) -> Self {
-        let mut hosts: Numbered<Ip> = Numbered::default();
+        let mut hosts = Hosts { options, known: HashMap::default(), numbered: Numbered::default() };
         let mut services: Numbered<Service> = Numbered::default();
-        let row = |conversation: &Conversation| {
-            let client = hosts.number(address(&conversation.client, options)?);
-            let server = hosts.number(address(&conversation.server, options)?);
+        let row = |conversation: &'c Conversation| {
+            let client = hosts.number(&conversation.client)?;
+            let server = hosts.number(&conversation.server)?;
             Some(Row { client, server, service: services.number(conversation.service) })
         };
         let rows: Vec<Option<Row>> = conversations.iter().map(row).collect();
+        let hosts = hosts.numbered;
         let scanners = scanners(conversations, &rows, hosts.list.len());
-        let distinct: HashSet<&Row, FixedState> = rows.iter().flatten().collect();
+        let mut distinct: Vec<Row> = rows.iter().flatten().copied().collect();
+        distinct.sort_unstable();
+        distinct.dedup();
         let triples = distinct.len() as u64;
         let single = |service: &Service| {
             (service.low == service.high).then(|| evaluator.service(service.protocol.0, service.low))
@@ -66,13 +69,35 @@ impl History {
     }
 }
 
-/// The address to replay with: that of the workload now, where it is known who it was.
-fn address(endpoint: &Endpoint, options: &SimulateOptions) -> Option<Ip> {
-    let Some(workload) = endpoint.workload.as_ref().filter(|_| !options.addresses.is_empty()) else {
-        return Some(endpoint.ip);
-    };
-    let now = options.addresses.get(workload)?;
-    if now.contains(endpoint.ip) { Some(endpoint.ip) } else { now.first() }
+/// Hosts by the address to replay with.
+struct Hosts<'c, 'o> {
+    options: &'o SimulateOptions,
+    /// By recorded address: whose it was the last time, and the host's number. An address hardly ever changes hands,
+    /// so a workload is looked up once.
+    known: HashMap<Ip, (Option<&'c WorkloadId>, Option<u32>), FixedState>,
+    numbered: Numbered<Ip>,
+}
+
+impl<'c> Hosts<'c, '_> {
+    fn number(&mut self, endpoint: &'c Endpoint) -> Option<u32> {
+        let follows = !self.options.addresses.is_empty();
+        let workload = endpoint.workload.as_ref().filter(|_| follows);
+        if let Some((before, number)) = self.known.get(&endpoint.ip)
+            && *before == workload
+        {
+            return *number;
+        }
+        let number = self.address(endpoint.ip, workload).map(|ip| self.numbered.number(ip));
+        self.known.insert(endpoint.ip, (workload, number));
+        number
+    }
+
+    /// That of the workload now, where it is known who it was; none when it has no address any more.
+    fn address(&self, recorded: Ip, workload: Option<&WorkloadId>) -> Option<Ip> {
+        let Some(workload) = workload else { return Some(recorded) };
+        let now = self.options.addresses.get(workload)?;
+        if now.contains(recorded) { Some(recorded) } else { now.first() }
+    }
 }
 
 fn scanners(conversations: &[Conversation], rows: &[Option<Row>], hosts: usize) -> Vec<bool> {

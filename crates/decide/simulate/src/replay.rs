@@ -1,8 +1,7 @@
 //! The replay: one pass over the conversations, then the sums.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use foldhash::fast::FixedState;
 use model::{Conversation, IpSet, Micros};
 use policy::Resolved;
 
@@ -25,8 +24,16 @@ pub fn simulate(resolved: &Resolved, conversations: &[Conversation], options: &S
     let rows = history.rows.iter();
     let outcomes: Vec<Outcome> =
         conversations.iter().zip(rows).map(|(conversation, row)| judge.outcome(conversation, *row)).collect();
-    let replayed =
-        Replayed { resolved, conversations, history: &history, outcomes: &outcomes, judge: &judge };
+    let legitimate =
+        conversations.iter().zip(&history.rows).map(|(c, row)| judge.is_legitimate(c, *row)).collect();
+    let replayed = Replayed {
+        legitimate,
+        resolved,
+        conversations,
+        history: &history,
+        outcomes: &outcomes,
+        judge: &judge,
+    };
 
     let breadth = Breadth::new(&history);
     let (over_permission, over_permission_is_bound) = breadth.of_policy(&evaluator, resolved);
@@ -68,6 +75,8 @@ pub fn simulate(resolved: &Resolved, conversations: &[Conversation], options: &S
 
 /// Conversations with what became of them.
 struct Replayed<'a> {
+    /// By conversation: whether blocking it would break something.
+    legitimate: Vec<bool>,
     resolved: &'a Resolved,
     conversations: &'a [Conversation],
     history: &'a History,
@@ -93,7 +102,7 @@ impl<'a> Replayed<'a> {
         let mut sums = Sums::default();
         for (index, (conversation, outcome)) in self.each().enumerate() {
             add(&mut sums.conversations, outcome, 1);
-            add(&mut sums.legitimate, outcome, u64::from(self.is_legitimate(index)));
+            add(&mut sums.legitimate, outcome, u64::from(self.legitimate[index]));
             add(&mut sums.flows, outcome, conversation.flows);
             add(&mut sums.packets, outcome, conversation.packets + conversation.reverse_packets);
             if let Outcome::Unknown(doubt) = outcome {
@@ -173,33 +182,28 @@ impl<'a> Replayed<'a> {
         owners.into_iter().map(named).collect()
     }
 
-    fn is_legitimate(&self, index: usize) -> bool {
-        self.judge.is_legitimate(&self.conversations[index], self.history.rows[index])
-    }
-
     fn false_blocks(&self) -> FalseBlockEstimate {
-        let mut numbers: HashMap<(u32, u32), usize, FixedState> = HashMap::default();
-        let (mut by_conversation, mut by_flow) = (Vec::<Cluster>::new(), Vec::<Cluster>::new());
+        let mut observed: Vec<(u64, f64, f64, f64)> = Vec::new();
         for (index, (conversation, outcome)) in self.each().enumerate() {
-            if outcome == Outcome::Unmanaged || !self.is_legitimate(index) {
-                continue;
+            if outcome != Outcome::Unmanaged && self.legitimate[index] {
+                // Conversations of a workload that is gone have no pair of addresses: they stand together.
+                let row = self.history.rows[index];
+                let pair = row.map_or(u64::MAX, |row| u64::from(row.client) << 32 | u64::from(row.server));
+                let hit = f64::from(u8::from(matches!(outcome, Outcome::Blocked(_))));
+                let doubt = f64::from(u8::from(matches!(outcome, Outcome::Unknown(_))));
+                observed.push((pair, hit, doubt, conversation.flows as f64));
             }
-            // Conversations of a workload that is gone have no pair of addresses: they stand together.
-            let pair = self.history.rows[index].map_or((u32::MAX, u32::MAX), |row| (row.client, row.server));
-            let number = *numbers.entry(pair).or_insert(by_conversation.len());
-            if number == by_conversation.len() {
-                by_conversation.push(Cluster::default());
-                by_flow.push(Cluster::default());
+        }
+        observed.sort_unstable_by_key(|(pair, ..)| *pair);
+        let (mut by_conversation, mut by_flow) = (Vec::<Cluster>::new(), Vec::<Cluster>::new());
+        for pair in observed.chunk_by(|a, b| a.0 == b.0) {
+            let (mut conversations, mut flows) = (Cluster::default(), Cluster::default());
+            for (_, hit, doubt, weight) in pair {
+                conversations.add(*hit, *doubt, 1.0);
+                flows.add(*hit, *doubt, *weight);
             }
-            let hit = f64::from(u8::from(matches!(outcome, Outcome::Blocked(_))));
-            let doubt = f64::from(u8::from(matches!(outcome, Outcome::Unknown(_))));
-            for (cluster, weight) in
-                [(&mut by_conversation[number], 1.0), (&mut by_flow[number], conversation.flows as f64)]
-            {
-                cluster.hits += hit * weight;
-                cluster.doubtful += doubt * weight;
-                cluster.size += weight;
-            }
+            by_conversation.push(conversations);
+            by_flow.push(flows);
         }
         let Interval { low, mid, high } = share(&by_conversation);
         let legitimate = by_conversation.iter().map(|cluster| cluster.size).sum::<f64>() as u64;
@@ -226,7 +230,7 @@ impl<'a> Replayed<'a> {
         let (mut once, mut flows, mut one_hour, mut hours) = (0_u64, 0_u64, 0_u64, 0_u64);
         let (mut first, mut last) = (Micros::MAX, Micros::MIN);
         for (index, conversation) in self.conversations.iter().enumerate() {
-            if self.is_legitimate(index) {
+            if self.legitimate[index] {
                 once += u64::from(conversation.flows <= 1);
                 flows += conversation.flows.max(1);
                 one_hour += u64::from(conversation.hours <= 1);

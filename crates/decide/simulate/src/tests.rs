@@ -121,12 +121,17 @@ fn blocked_conversations_come_with_why_and_what_to_think() {
     assert_eq!(
         told,
         [
-            ("h0", Some("no-ssh"), Plausibility::LikelyLegitimate, "answered 60 times in 4 hours"),
+            (
+                "h0",
+                Some("no-ssh"),
+                Plausibility::LikelyLegitimate,
+                "answered, 60 connections in 4 hours; no rule lets anybody else ask for this"
+            ),
             (
                 "h5",
                 None,
                 Plausibility::Unclear,
-                "answered, seen 1 times; the server gives this to others by rule"
+                "answered, 1 connection in 1 hour; the server gives this to others by rule"
             ),
             ("h1", None, Plausibility::LikelyNoise, "never answered"),
         ]
