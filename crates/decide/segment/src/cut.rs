@@ -14,12 +14,14 @@ use crate::linkage::{Distances, Merge, average_linkage, cut};
 const ALONE: f32 = 0.5;
 /// Cuts are tried at this many evenly spaced heights; those that part the workloads alike are tried once.
 const HEIGHTS: usize = 200;
+/// Rounds in which things may move to a nearer cluster.
+const MOVES_MAX: usize = 4;
 
-/// The label of each thing at the best cut, and its silhouette there.
-pub(crate) fn best(distances: &Distances) -> (Vec<u32>, Vec<f32>) {
+/// The label of each thing at the best cut.
+pub(crate) fn best(distances: &Distances) -> Vec<u32> {
     let n = distances.len();
     // One segment for all has no next one to compare with; it wins when no cut has any merit.
-    let mut best = (vec![0; n], vec![0.0; n]);
+    let mut best = vec![0; n];
     if n < 2 {
         return best;
     }
@@ -38,10 +40,39 @@ pub(crate) fn best(distances: &Distances) -> (Vec<u32>, Vec<f32>) {
         let mean = silhouettes.iter().map(|s| f64::from(*s)).sum::<f64>() / n as f64;
         if mean > best_mean {
             best_mean = mean;
-            best = (cut(n, &merges[..count]), silhouettes);
+            best = cut(n, &merges[..count]);
         }
     }
     best
+}
+
+/// Moves every thing that is clearly nearer to another cluster there, a few times over: average linkage never takes a
+/// merge back, and an early one may have been wrong. Gives the silhouettes after that.
+pub(crate) fn settle(distances: &Distances, labels: &mut [u32], silhouette_min: f32) -> Vec<f32> {
+    for _ in 0..MOVES_MAX {
+        let found = silhouettes(distances, labels);
+        let moves: Vec<(usize, u32)> = (0..labels.len())
+            .filter(|at| found[*at] < silhouette_min)
+            .map(|at| (at, nearest(distances, labels, at)))
+            .collect();
+        if moves.is_empty() {
+            return found;
+        }
+        moves.into_iter().for_each(|(at, label)| labels[at] = label);
+    }
+    silhouettes(distances, labels)
+}
+
+/// The label of the cluster, other than its own, with the least mean distance.
+fn nearest(distances: &Distances, labels: &[u32], at: usize) -> u32 {
+    let mut sums: BTreeMap<u32, (f32, f32)> = BTreeMap::new();
+    for (distance, label) in distances.row(at).iter().zip(labels).filter(|(_, label)| **label != labels[at]) {
+        let sum = sums.entry(*label).or_default();
+        *sum = (sum.0 + distance, sum.1 + 1.0);
+    }
+    let mean = |(_, (sum, count)): &(&u32, &(f32, f32))| sum / count;
+    let least = sums.iter().min_by(|a, b| mean(a).total_cmp(&mean(b)));
+    least.map_or(labels[at], |(label, _)| *label)
 }
 
 /// The silhouette of each thing, -1 to 1; all 0 when there is one cluster only.
@@ -120,7 +151,7 @@ mod tests {
     use super::*;
 
     fn labels(points: &[f32]) -> Vec<u32> {
-        best(&Distances::from_pairs(points.len(), |i, j| (points[i] - points[j]).abs())).0
+        best(&Distances::from_pairs(points.len(), |i, j| (points[i] - points[j]).abs()))
     }
 
     #[test]
@@ -132,6 +163,16 @@ mod tests {
         assert_eq!(labels(&[0.0, 1.0]), [0, 1]);
         assert_eq!(labels(&[0.0]), [0]);
         assert!(labels(&[]).is_empty());
+    }
+
+    #[test]
+    fn what_is_nearer_to_another_cluster_moves() {
+        let points = [0.0_f32, 0.1, 0.9, 1.0, 0.2];
+        let distances = Distances::from_pairs(5, |i, j| (points[i] - points[j]).abs());
+        let mut labels = [0, 0, 1, 1, 1];
+        let found = settle(&distances, &mut labels, -0.1);
+        assert_eq!(labels, [0, 0, 1, 1, 0]);
+        assert!(found.iter().all(|s| *s > 0.5), "{found:?}");
     }
 
     #[test]

@@ -165,6 +165,7 @@ const fn udp(port: u16) -> (Protocol, u16) {
 
 /// What people call services on their usual ports. Ports that many different things use are not here.
 const NAMES: &[(&[(Protocol, u16)], &str)] = &[
+    (&[(Protocol::ICMP, 8 << 8), (Protocol::ICMPV6, 128 << 8)], "ping"),
     (&[tcp(20), tcp(21)], "ftp"),
     (&[tcp(22)], "ssh"),
     (&[tcp(25), tcp(465), tcp(587)], "smtp"),
@@ -181,6 +182,7 @@ const NAMES: &[(&[(Protocol, u16)], &str)] = &[
     (&[tcp(445)], "smb"),
     (&[tcp(502)], "modbus"),
     (&[udp(514), tcp(514), tcp(6514)], "syslog"),
+    (&[tcp(631)], "ipp"),
     (&[tcp(873)], "rsync"),
     (&[tcp(1433)], "mssql"),
     (&[tcp(1521)], "oracle"),
