@@ -87,7 +87,7 @@ pub enum Begun<'lake> {
     /// It was imported before; nothing needs to be done.
     AlreadyImported(ImportReceipt),
     /// It is new: fill the import and commit it.
-    New(ImportTx<'lake>),
+    New(Box<ImportTx<'lake>>),
 }
 
 /// An import under way. Dropped without [`ImportTx::commit`], it leaves nothing.
@@ -137,15 +137,19 @@ impl Lake {
     ///
     /// # Errors
     /// As [`Lake::begin_import`].
-    pub fn begin_import_again(&mut self, source: SourceIdentity) -> Result<ImportTx<'_>, LakeError> {
+    pub fn begin_import_again(&mut self, source: SourceIdentity) -> Result<Box<ImportTx<'_>>, LakeError> {
         self.writable()?;
         let replaces = self.state.import_of(&source)?.map(|receipt| receipt.id);
         self.import(source, replaces)
     }
 
-    fn import(&mut self, source: SourceIdentity, replaces: Option<i64>) -> Result<ImportTx<'_>, LakeError> {
+    fn import(
+        &mut self,
+        source: SourceIdentity,
+        replaces: Option<i64>,
+    ) -> Result<Box<ImportTx<'_>>, LakeError> {
         let id = self.state.next_import()?;
-        Ok(ImportTx {
+        Ok(Box::new(ImportTx {
             lake: self,
             source,
             id,
@@ -155,7 +159,7 @@ impl Lake {
             named: 0,
             flows: 0,
             window: None,
-        })
+        }))
     }
 }
 
@@ -195,7 +199,7 @@ impl ImportTx<'_> {
     ///
     /// # Errors
     /// As [`ImportTx::append`]; nothing of the import is stored then.
-    pub fn commit(mut self) -> Result<ImportReceipt, LakeError> {
+    pub fn commit(mut self: Box<Self>) -> Result<ImportReceipt, LakeError> {
         let (id, named) = (self.id, &mut self.named);
         let mut name = || next_name(id, named);
         let root = self.lake.root.clone();

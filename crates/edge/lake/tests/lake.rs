@@ -1,4 +1,5 @@
 //! What goes in comes out: flows, edges, and exactly once.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on shall stop")]
 
 mod support;
 

@@ -8,24 +8,24 @@ use lake::{Begun, HOUR_US, ImportReceipt, Lake, SourceIdentity};
 use model::{Client, Exporter, Flow, FlowBatch, Ip, Micros, Protocol, RollupRow, Service, TimeWindow};
 
 /// 2026-11-02T00:00:00Z, a Monday.
-pub const MONDAY: Micros = 1_793_577_600_000_000;
+pub(crate) const MONDAY: Micros = 1_793_577_600_000_000;
 
 /// Numbers that look like chance and are always the same.
-pub struct Dice(pub u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    pub fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         // xorshift64*, Vigna 2016.
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         let mixed = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d);
-        (u128::from(mixed) * u128::from(sides) >> 64) as u64
+        ((u128::from(mixed) * u128::from(sides)) >> 64) as u64
     }
 }
 
 /// Flows of a few hosts in a window, in no order.
-pub fn traffic(seed: u64, rows: usize, window: TimeWindow) -> FlowBatch {
+pub(crate) fn traffic(seed: u64, rows: usize, window: TimeWindow) -> FlowBatch {
     let mut dice = Dice(seed | 1 << 40);
     let mut batch = FlowBatch::new("test");
     let exporters = ["router-1", "router-2"].map(|name| batch.intern_exporter(&Exporter(name.into())));
@@ -57,10 +57,10 @@ pub fn traffic(seed: u64, rows: usize, window: TimeWindow) -> FlowBatch {
     batch
 }
 
-pub type Key = (Ip, Ip, Service, Micros, Exporter);
+pub(crate) type Key = (Ip, Ip, Service, Micros, Exporter);
 
 /// Sums of flows by (client, server, service, bucket, exporter).
-pub fn sums(batch: &FlowBatch, bucket: impl Fn(Micros) -> Micros) -> BTreeMap<Key, RollupRow> {
+pub(crate) fn sums(batch: &FlowBatch, bucket: impl Fn(Micros) -> Micros) -> BTreeMap<Key, RollupRow> {
     let mut found: BTreeMap<Key, RollupRow> = BTreeMap::new();
     for row in 0..batch.len() {
         let flow = batch.get(row);
@@ -106,16 +106,16 @@ pub fn sums(batch: &FlowBatch, bucket: impl Fn(Micros) -> Micros) -> BTreeMap<Ke
     found
 }
 
-pub fn hour(at: Micros) -> Micros {
+pub(crate) fn hour(at: Micros) -> Micros {
     at.div_euclid(HOUR_US).saturating_mul(HOUR_US)
 }
 
-pub fn source(name: &str, content: &[u8]) -> SourceIdentity {
+pub(crate) fn source(name: &str, content: &[u8]) -> SourceIdentity {
     SourceIdentity::of_reader("test", name, content).unwrap()
 }
 
 /// Imports flows with their hourly sums.
-pub fn import(lake: &mut Lake, name: &str, batch: &FlowBatch) -> ImportReceipt {
+pub(crate) fn import(lake: &mut Lake, name: &str, batch: &FlowBatch) -> ImportReceipt {
     let Begun::New(mut import) = lake.begin_import(source(name, name.as_bytes())).unwrap() else {
         panic!("`{name}` was imported before");
     };
@@ -126,7 +126,7 @@ pub fn import(lake: &mut Lake, name: &str, batch: &FlowBatch) -> ImportReceipt {
 }
 
 /// Every Parquet file below a folder, temporary ones too.
-pub fn files(root: &Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn files(root: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(root).unwrap().map(Result::unwrap) {
         if entry.path().is_dir() {
