@@ -5,11 +5,11 @@
 mod support;
 
 use compile::{ReadBack, Source, carried, find, read, render};
-use model::{Mode, PlanPoint};
+use model::PlanPoint;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use support::namespace::Namespace;
-use support::{MODES, any_point, plan};
+use support::{MODES, any_crowded_point, any_point, plan};
 
 const LIST: &str = "nft list table inet ringfence";
 
@@ -22,10 +22,9 @@ fn read_text(text: &str) -> ReadBack {
     read(find("nftables").unwrap(), &[source], &[]).unwrap_or_else(|e| panic!("{e:?}\n{text}")).remove(0)
 }
 
-fn random_points(count: usize, modes: &[Mode]) -> Vec<PlanPoint> {
+fn random_points(count: usize, strategy: &impl Strategy<Value = PlanPoint>) -> Vec<PlanPoint> {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let strategy = any_point(modes.to_vec());
     (0..count).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
 }
 
@@ -35,7 +34,8 @@ fn the_kernel_prints_back_what_the_plan_allows() {
         return;
     }
     let namespace = Namespace::new("law");
-    for point in random_points(40, &MODES) {
+    let crowded = random_points(12, &any_crowded_point());
+    for point in random_points(40, &any_point(MODES.to_vec())).into_iter().chain(crowded) {
         let text = artifact(&point);
         namespace.load(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         // Loading again replaces: nothing is left of the table before.

@@ -7,7 +7,7 @@ mod support;
 use compile::{Peer, Source, carried, find, read, render};
 use model::{Plan, PlanPoint};
 use proptest::prelude::*;
-use support::{MODES, any_plan, any_point, plan};
+use support::{MODES, any_crowded_point, any_plan, any_point, plan};
 
 fn nftables_round_trip(point: &PlanPoint) -> Result<(), TestCaseError> {
     let plan: Plan = plan(vec![point.clone()]);
@@ -62,6 +62,11 @@ proptest! {
 
     #[test]
     fn nftables_reads_back_what_the_plan_allows(point in any_point(MODES.to_vec())) {
+        nftables_round_trip(&point)?;
+    }
+
+    #[test]
+    fn nftables_reads_back_crowded_services(point in any_crowded_point()) {
         nftables_round_trip(&point)?;
     }
 

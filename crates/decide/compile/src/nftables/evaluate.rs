@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{IpSet, Mode, Region, ServiceSet, TrafficSet};
+use model::{IpSet, Mode, Region, Service, ServiceSet, TrafficSet};
 
 use super::Misread;
 use super::floor::floor;
-use super::parse::{Chain, Ruleset, service_set};
+use super::parse::{Chain, Key, Keyed, Map, Ruleset};
 use super::render::{denial, mode_name};
 use super::statement::{Body, Guard, Operand, Rule, Then};
 use crate::carried;
@@ -122,23 +122,12 @@ impl<'a> Walk<'a> {
                 Body::Mode(_) | Body::Floor { .. } => {
                     return Err(wrong(rule.line, &rule.text, "stands where a rule was expected"));
                 }
-                Body::Lookup { key, map } => {
+                Body::Lookup { key, is_source, map } => {
                     let map = match self.ruleset.maps.get(map) {
                         Some(found) if found.key == *key => found,
                         _ => return Err(wrong(rule.line, &rule.text, "no such map for this key")),
                     };
-                    let mut by_chain: BTreeMap<&str, Vec<model::Service>> = BTreeMap::new();
-                    for (services, chain) in &map.elements {
-                        by_chain.entry(chain).or_default().extend(services);
-                    }
-                    let all = IpSet::full();
-                    let of = |services: &[model::Service]| {
-                        traffic.intersect(&TrafficSet::product(&all, &all, &service_set(services)))
-                    };
-                    for (target, services) in &by_chain {
-                        self.goto(target, rule, of(services), depth)?;
-                    }
-                    of(&by_chain.into_values().flatten().collect::<Vec<_>>())
+                    self.lookup(rule, map, *is_source, &traffic, depth)?
                 }
                 Body::Act { guards, .. } if guards.iter().any(|guard| matches!(guard, Guard::Noise)) => {
                     self.noise(rule, rules)?;
@@ -162,6 +151,41 @@ impl<'a> Walk<'a> {
                 Err(wrong(line, name, format!("traffic such as {packet} leaves the chain without a verdict")))
             }
         }
+    }
+
+    /// Sends each part of the traffic to its chain; gives what was sent.
+    fn lookup(
+        &mut self,
+        rule: &Rule,
+        map: &'a Map,
+        is_source: bool,
+        traffic: &TrafficSet,
+        depth: usize,
+    ) -> Result<TrafficSet, Misread> {
+        let mut by_chain: BTreeMap<&str, (Vec<Service>, IpSet)> = BTreeMap::new();
+        for (keyed, chain) in &map.elements {
+            let (services, addresses) = by_chain.entry(chain).or_default();
+            match keyed {
+                Keyed::Services(list) => services.extend(list),
+                Keyed::Addresses(set) => *addresses = addresses.union(set),
+            }
+        }
+        let all = IpSet::full();
+        let matched = |services: &[Service], addresses: &IpSet| {
+            let part = match (map.key, is_source) {
+                (Key::Ipv4 | Key::Ipv6, true) => TrafficSet::product(addresses, &all, &ServiceSet::full()),
+                (Key::Ipv4 | Key::Ipv6, false) => TrafficSet::product(&all, addresses, &ServiceSet::full()),
+                _ => TrafficSet::product(&all, &all, &ServiceSet::of(services.iter().copied())),
+            };
+            traffic.intersect(&part)
+        };
+        let (mut every_service, mut every_address) = (Vec::new(), Vec::new());
+        for (target, (services, addresses)) in by_chain {
+            self.goto(target, rule, matched(&services, &addresses), depth)?;
+            every_service.extend(services);
+            every_address.extend_from_slice(addresses.runs());
+        }
+        Ok(matched(&every_service, &IpSet::from_ranges(every_address)))
     }
 
     fn goto(&mut self, target: &str, rule: &Rule, traffic: TrafficSet, depth: usize) -> Result<(), Misread> {

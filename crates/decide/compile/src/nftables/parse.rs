@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Ip, IpSet, Prefix, Protocol, Service, ServiceSet};
+use model::{Ip, IpSet, Prefix, Protocol, Service};
 
 use super::names::{self, Numbers};
 use super::statement::{Rule, rule};
@@ -26,20 +26,33 @@ pub(super) enum Key {
     Icmp,
     Icmpv6,
     Protocols,
+    Ipv4,
+    Ipv6,
 }
 
-pub(super) const KEYS: [(Key, &str, &str); 4] = [
+pub(super) const KEYS: [(Key, &str, &str); 8] = [
     (Key::Ports, "inet_proto . inet_service", "meta l4proto . th dport"),
     (Key::Icmp, "icmp_type . icmp_code", "icmp type . icmp code"),
     (Key::Icmpv6, "icmpv6_type . icmpv6_code", "icmpv6 type . icmpv6 code"),
     (Key::Protocols, "inet_proto", "meta l4proto"),
+    (Key::Ipv4, "ipv4_addr", "ip saddr"),
+    (Key::Ipv4, "ipv4_addr", "ip daddr"),
+    (Key::Ipv6, "ipv6_addr", "ip6 saddr"),
+    (Key::Ipv6, "ipv6_addr", "ip6 daddr"),
 ];
 
-/// A verdict map: services, and the chain that they are sent to.
+/// What an element of a verdict map stands for.
+#[derive(Clone, Debug)]
+pub(super) enum Keyed {
+    Services(Vec<Service>),
+    Addresses(IpSet),
+}
+
+/// A verdict map: services or addresses, and the chain that they are sent to.
 #[derive(Clone, Debug)]
 pub(super) struct Map {
     pub key: Key,
-    pub elements: Vec<(Vec<Service>, String)>,
+    pub elements: Vec<(Keyed, String)>,
 }
 
 /// A chain with its rules in order.
@@ -310,18 +323,23 @@ fn verdict_map(head: &[Token<'_>], statements: &[Vec<Token<'_>>]) -> Result<Map,
     };
     let mut map = Map { key: *key, elements: Vec::new() };
     for element in elements {
-        let (services, chain) = match (map.key, element) {
-            (Key::Protocols, [protocol, colon, goto, chain]) if colon.is(":") && goto.is("goto") => {
-                (protocol_services(protocol)?, chain)
-            }
-            (_, [first, dot, second, colon, goto, chain])
-                if map.key != Key::Protocols && dot.is(".") && colon.is(":") && goto.is("goto") =>
-            {
-                (pair_services(map.key, first, second)?, chain)
-            }
-            _ => return Err(misread(element, "expected `key : goto chain`")),
+        let [left @ .., colon, goto, chain] = element else {
+            return Err(misread(element, "expected `key : goto chain`"));
         };
-        map.elements.push((services, chain.text.to_owned()));
+        if !colon.is(":") || !goto.is("goto") {
+            return Err(misread(element, "expected `key : goto chain`"));
+        }
+        let keyed = match (map.key, left) {
+            (Key::Ipv4 | Key::Ipv6, [addresses]) => {
+                Keyed::Addresses(IpSet::from_ranges(address_run(addresses, map.key == Key::Ipv4)?))
+            }
+            (Key::Protocols, [protocol]) => Keyed::Services(protocol_services(protocol)?),
+            (Key::Ports | Key::Icmp | Key::Icmpv6, [first, dot, second]) if dot.is(".") => {
+                Keyed::Services(pair_services(map.key, first, second)?)
+            }
+            _ => return Err(misread(element, "not a key of this map")),
+        };
+        map.elements.push((keyed, chain.text.to_owned()));
     }
     Ok(map)
 }
@@ -376,9 +394,4 @@ fn chain(head: &[Token<'_>], statements: &[Vec<Token<'_>>]) -> Result<Chain, Mis
         }
     }
     Ok(chain)
-}
-
-/// The services of a map's elements as one set.
-pub(super) fn service_set(services: &[Service]) -> ServiceSet {
-    ServiceSet::of(services.iter().copied())
 }

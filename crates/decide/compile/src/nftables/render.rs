@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use model::{Action, IpSet, Mode, Plan, PlanPoint, PlanRule, Protocol, Region, Service};
 
-use super::classes::classes;
+use super::classes::{Class, classes};
 use super::floor::{floor, quiet};
 use super::maps::{Maps, class_chain, write_elements};
 use super::{LOG_GROUP, TABLE, TARGET};
@@ -13,6 +13,9 @@ use crate::target::{Artifact, Problem, Refusal, Rendered, Side};
 
 /// Longest id that fits a log prefix (127 bytes) with all that stands around it.
 const MAX_ID_LENGTH: usize = 100;
+
+/// A class with more rules than this is looked up by address rather than walked.
+const MOST_RULES_IN_A_ROW: usize = 16;
 
 pub(super) fn render(plan: &Plan) -> Rendered {
     let refusals: Vec<Refusal> = plan.points.iter().flat_map(refusals).collect();
@@ -150,7 +153,7 @@ impl<'a> Document<'a> {
             self.side(side, &mut body);
         }
         self.header();
-        self.set_definitions();
+        self.set_definitions(&body);
         self.text.push_str(&body.chains);
         self.text.push_str(&body.maps);
         self.text.push_str(body.hooks.trim_end());
@@ -177,8 +180,11 @@ impl<'a> Document<'a> {
         self.sets.insert(addresses.clone(), name);
     }
 
-    fn set_definitions(&mut self) {
+    fn set_definitions(&mut self, body: &Body) {
+        let words = body.chains.split_whitespace().chain(body.hooks.split_whitespace());
+        let used: BTreeSet<&str> = words.filter_map(|word| word.strip_prefix('@')).collect();
         let mut sets: Vec<(&String, &IpSet)> = self.sets.iter().map(|(set, name)| (name, set)).collect();
+        sets.retain(|(name, _)| used.contains(name.as_str()));
         sets.sort();
         for (name, set) in sets {
             let kind = if set.is_subset(&IpSet::all_v4()) { "ipv4_addr" } else { "ipv6_addr" };
@@ -211,9 +217,14 @@ impl<'a> Document<'a> {
         self.deny_chains(side, rules, body);
         let classes = classes(rules);
         for class in &classes {
-            let mut lines = self.rule_lines(side, rules, &class.rules, Some(&class.services));
+            let name = class_chain(side, class);
+            let mut lines = if self.is_crowded(side, rules, class) {
+                self.dispatch(side, rules, class, &name, body)
+            } else {
+                self.rule_lines(side, rules, &class.rules, Some(&class.services))
+            };
             lines.push(format!("goto {side}_default"));
-            body.chain(&class_chain(side, class), lines);
+            body.chain(&name, lines);
         }
         let maps = Maps::of(side, &classes);
         maps.define(side, &mut body.maps);
@@ -261,6 +272,56 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// Whether a class has so many rules that looking its peers up one rule after the other would be felt.
+    fn is_crowded(&self, side: Side, rules: &[PlanRule], class: &Class) -> bool {
+        let own = self.own[side as usize][0].union(&self.own[side as usize][1]);
+        class.rules.len() > MOST_RULES_IN_A_ROW && class.rules.iter().all(|&index| rules[index].own == own)
+    }
+
+    /// A crowded class: one lookup of the peer, which sends it to the chain of the first rule that names it.
+    fn dispatch(
+        &self,
+        side: Side,
+        rules: &[PlanRule],
+        class: &Class,
+        name: &str,
+        body: &mut Body,
+    ) -> Vec<String> {
+        let field = if side == Side::Ingress { "saddr" } else { "daddr" };
+        let mut lines = Vec::new();
+        for (family, number) in [(0, 4), (1, 6)] {
+            let (keyword, mut left) = family_part(&IpSet::full(), family);
+            let (mut elements, mut last) = (Vec::new(), None);
+            for rule in by_precedence(rules, &class.rules) {
+                let (_, peers) = family_part(&rule.peers, family);
+                if peers == whole_family(keyword) {
+                    // Whoever is left: no later rule is reached.
+                    last = Some(rule);
+                    break;
+                }
+                for run in peers.intersect(&left).runs() {
+                    elements.push((*run, body.rule_chain(side, rule)));
+                }
+                left = left.subtract(&peers);
+            }
+            elements.sort();
+            if !elements.is_empty() {
+                let kind = if family == 0 { "ipv4_addr" } else { "ipv6_addr" };
+                let _ = writeln!(
+                    body.chains,
+                    "\tmap {name}_{number} {{\n\t\ttype {kind} : verdict\n\t\tflags interval"
+                );
+                let elements =
+                    elements.iter().map(|(run, chain)| format!("{} : goto {chain}", address_run(*run)));
+                write_elements(&mut body.chains, elements);
+                lines.push(format!("{keyword} {field} vmap @{name}_{number}"));
+            }
+            let nfproto = if family == 0 { "ipv4" } else { "ipv6" };
+            lines.extend(last.map(|rule| format!("meta nfproto {nfproto} {}", rule_verdict(side, rule))));
+        }
+        lines
+    }
+
     /// The conditions of a rule for one family; `None` when no packet of it fulfils them.
     fn rule_matches(&self, side: Side, rule: &PlanRule, family: usize) -> Option<String> {
         let (own_field, peer_field) = match side {
@@ -288,23 +349,33 @@ impl<'a> Document<'a> {
     ) -> Vec<String> {
         let only = |number| services.is_some_and(|list| list.iter().all(|s| s.protocol == number));
         let mut lines = Vec::new();
-        for action in [Action::GuardrailAllow, Action::GuardrailDeny, Action::Allow] {
-            for rule in which.iter().map(|&index| &rules[index]).filter(|rule| rule.action == action) {
-                let of_family = |(family, foreign)| {
-                    if only(foreign) { None } else { self.rule_matches(side, rule, family) }
-                };
-                let matches = [(0, Protocol::ICMPV6), (1, Protocol::ICMP)].map(of_family);
-                if matches.iter().flatten().eq(["meta nfproto ipv4", "meta nfproto ipv6"]) {
-                    lines.push(rule_verdict(side, rule));
-                    continue;
-                }
-                for matches in matches.into_iter().flatten() {
-                    lines.push(format!("{matches} {}", rule_verdict(side, rule)));
-                }
+        for rule in by_precedence(rules, which) {
+            let of_family = |(family, foreign)| {
+                if only(foreign) { None } else { self.rule_matches(side, rule, family) }
+            };
+            let matches = [(0, Protocol::ICMPV6), (1, Protocol::ICMP)].map(of_family);
+            if matches.iter().flatten().eq(["meta nfproto ipv4", "meta nfproto ipv6"]) {
+                lines.push(rule_verdict(side, rule));
+                continue;
+            }
+            for matches in matches.into_iter().flatten() {
+                lines.push(format!("{matches} {}", rule_verdict(side, rule)));
             }
         }
         lines
     }
+}
+
+/// Some of the rules: guardrail allows, guardrail denies, allows.
+fn by_precedence<'r>(rules: &'r [PlanRule], which: &[usize]) -> Vec<&'r PlanRule> {
+    let mut list: Vec<&PlanRule> = which.iter().map(|&index| &rules[index]).collect();
+    // A stable sort: within one action the plan's order stays.
+    list.sort_by_key(|rule| match rule.action {
+        Action::GuardrailAllow => 0,
+        Action::GuardrailDeny => 1,
+        Action::Allow => 2,
+    });
+    list
 }
 
 fn rules_of(point: &PlanPoint, side: Side) -> &[PlanRule] {
@@ -367,9 +438,24 @@ struct Body {
     chains: String,
     maps: String,
     hooks: String,
+    rule_chains: BTreeSet<String>,
 }
 
 impl Body {
+    /// The chain of one rule, which is its verdict alone; written once.
+    fn rule_chain(&mut self, side: Side, rule: &PlanRule) -> String {
+        let kind = match rule.action {
+            Action::GuardrailDeny => return deny_chain(side, &rule.id),
+            Action::GuardrailAllow => "guardrail",
+            Action::Allow => "allow",
+        };
+        let name = format!("{side}_{kind}_{}", escaped(&rule.id));
+        if self.rule_chains.insert(name.clone()) {
+            self.chain(&name, vec![rule_verdict(side, rule)]);
+        }
+        name
+    }
+
     fn chain(&mut self, name: &str, lines: Vec<String>) {
         write_block(&mut self.chains, &format!("chain {name}"), lines);
     }

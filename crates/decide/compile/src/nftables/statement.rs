@@ -30,6 +30,8 @@ pub(super) enum Body {
     Log,
     Lookup {
         key: Key,
+        /// For addresses: whether it is the source's.
+        is_source: bool,
         map: String,
     },
     Act {
@@ -114,7 +116,9 @@ fn body(words: &[Token<'_>], kind: Option<(&str, &str)>) -> Result<Body, String>
         let key = KEYS.iter().find(|(.., printed)| *printed == text).map(|(key, ..)| *key);
         let name = map.text.strip_prefix('@');
         return match (key, name) {
-            (Some(key), Some(name)) => Ok(Body::Lookup { key, map: name.to_owned() }),
+            (Some(key), Some(name)) => {
+                Ok(Body::Lookup { key, is_source: text.ends_with("saddr"), map: name.to_owned() })
+            }
             _ => Err("not a look-up that is known".into()),
         };
     }

@@ -186,6 +186,24 @@ pub fn any_point(modes: Vec<Mode>) -> impl Strategy<Value = PlanPoint> {
         .prop_map(|(own, mode, ingress, egress)| point("w", own, mode, ingress, egress))
 }
 
+/// A point with more rules for one service than are looked up in a row.
+pub fn any_crowded_point() -> impl Strategy<Value = PlanPoint> {
+    let rules = |base: usize| {
+        (17_usize..40).prop_flat_map(move |count| (0..count).map(|i| any_rule(base + i)).collect::<Vec<_>>())
+    };
+    (select(OWN), select(MODES.to_vec()), rules(0), rules(100)).prop_map(|(own, mode, ingress, egress)| {
+        let crowd = |mut rules: Vec<PlanRule>| {
+            for (index, rule) in rules.iter_mut().enumerate() {
+                rule.own = IpSet::full();
+                let asked = if index % 3 == 0 { "tcp/443 udp/53 icmp/8" } else { "tcp/443 icmpv6/128" };
+                rule.services = services(asked);
+            }
+            rules
+        };
+        point("w", own, mode, crowd(ingress), crowd(egress))
+    })
+}
+
 /// Every mode.
 pub const MODES: [Mode; 4] = [Mode::Observe, Mode::Test, Mode::Selective, Mode::Enforce];
 
