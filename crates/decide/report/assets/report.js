@@ -164,12 +164,14 @@
       for (const other of cards) other.tabIndex = other === card ? 0 : -1;
       card.focus();
     };
+    const flows = (line) => details.bundles[Number(line.dataset.b)][3];
+    const folded = (line) => (line.parentElement.classList.contains("folded") ? 1 : 0);
     const strongest = (card, from, to) => {
       const next = lines
         .filter((line) => line.classList.contains("ln") && line.dataset[from] === card.dataset.g)
-        .map((line) => byGroup.get(line.dataset[to]))
-        .filter((other) => other && other !== card);
-      return next[0];
+        .sort((a, b) => folded(a) - folded(b) || flows(b) - flows(a))
+        .map((line) => byGroup.get(line.dataset[to]));
+      return next.find((other) => other && other !== card);
     };
     const beside = (card, step) => {
       const column = cards.filter((other) => other.dataset.tier === card.dataset.tier);

@@ -1,6 +1,6 @@
 //! What the hold-out would have lost, and what was kept out of the policy.
 
-use crate::markup::{count, moment, percent, plural, put};
+use crate::markup::{count, percent, plural, put};
 use crate::story::{Story, StoryNumbers};
 use crate::table::Table;
 
@@ -37,9 +37,18 @@ fn split(out: &mut String, numbers: &StoryNumbers) {
     }
     out.push_str("</svg><ul>");
     for (class, name, flows) in parts.iter().filter(|part| part.2 > 0) {
-        put!(out, "<li class=\"tag {class}\"><i></i>{name} <b>{}</b> <span class=\"sub\">{}</span></li>", count(*flows), percent(*flows as f64 / total));
+        put!(
+            out,
+            "<li class=\"tag {class}\"><i></i>{name} <b>{}</b> <span class=\"sub\">{}</span></li>",
+            count(*flows),
+            percent(*flows as f64 / total)
+        );
     }
-    put!(out, "</ul><p class=\"hint\">{} of the hold-out window, replayed against the policy.</p></div>", plural(numbers.holdout_flows, "flow", "flows"));
+    put!(
+        out,
+        "</ul><p class=\"hint\">{} of the hold-out window, replayed against the policy.</p></div>",
+        plural(numbers.holdout_flows, "flow", "flows")
+    );
 }
 
 fn table(out: &mut String, story: &Story) {
@@ -55,8 +64,8 @@ fn table(out: &mut String, story: &Story) {
             cells.name(&blocked.server);
             cells.code(&blocked.service);
             cells.number(blocked.flows, &count(blocked.flows));
-            cells.number(blocked.first, &moment(blocked.first));
-            cells.number(blocked.last, &moment(blocked.last));
+            cells.time(blocked.first, None);
+            cells.time(blocked.last, None);
             cells.text(&blocked.why);
             if truth {
                 cells.html(|out| {

@@ -16,7 +16,11 @@ pub(crate) fn interval(out: &mut String, estimate: &StoryEstimate) {
     let x = |share: f64| (drawable(share) / end).clamp(0.0, 1.0) * 150.0 + 5.0;
     out.push_str("<svg class=\"meter\" viewBox=\"0 0 160 6\" aria-hidden=\"true\"><rect class=\"rest\" width=\"160\" height=\"6\" rx=\"3\"/>");
     let (low, high) = (x(estimate.low), x(estimate.high));
-    put!(out, "<rect class=\"range\" x=\"{low:.1}\" width=\"{:.1}\" height=\"6\" rx=\"3\"/>", (high - low).max(2.0));
+    put!(
+        out,
+        "<rect class=\"range\" x=\"{low:.1}\" width=\"{:.1}\" height=\"6\" rx=\"3\"/>",
+        (high - low).max(2.0)
+    );
     put!(out, "<circle class=\"full\" cx=\"{:.1}\" cy=\"3\" r=\"3\"/></svg>", x(estimate.mid));
 }
 
@@ -33,9 +37,19 @@ pub(crate) const fn outcome_class(outcome: StepOutcome) -> &'static str {
 /// One mark for each step: filled when it was stopped, half when contained, open when it went through.
 pub(crate) fn steps(out: &mut String, steps: &[StoryAttackStep]) {
     let shown = steps.len().min(12);
-    put!(out, "<svg class=\"steps\" viewBox=\"0 0 {} 10\" width=\"{}\" height=\"10\" aria-hidden=\"true\">", shown * 13, shown * 13);
+    put!(
+        out,
+        "<svg class=\"steps\" viewBox=\"0 0 {} 10\" width=\"{}\" height=\"10\" aria-hidden=\"true\">",
+        shown * 13,
+        shown * 13
+    );
     for (at, step) in steps.iter().take(shown).enumerate() {
-        put!(out, "<rect class=\"{}\" x=\"{:.1}\" y=\"1\" width=\"9.5\" height=\"8\" rx=\"2\"/>", outcome_class(step.outcome), at as f64 * 13.0 + 0.8);
+        put!(
+            out,
+            "<rect class=\"{}\" x=\"{:.1}\" y=\"1\" width=\"9.5\" height=\"8\" rx=\"2\"/>",
+            outcome_class(step.outcome),
+            at as f64 * 13.0 + 0.8
+        );
     }
     out.push_str("</svg>");
 }
@@ -55,7 +69,13 @@ const RIGHT: f64 = 424.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 150.0;
 
-fn chart(out: &mut String, title: &str, hint: &str, points: &[&StoryFrontierPoint], value: fn(&StoryFrontierPoint) -> f64) {
+fn chart(
+    out: &mut String,
+    title: &str,
+    hint: &str,
+    points: &[&StoryFrontierPoint],
+    value: fn(&StoryFrontierPoint) -> f64,
+) {
     let most = points.iter().map(|point| point.rules).max().unwrap_or(0).max(1) as f64 * 1.05;
     let values = || points.iter().map(|point| drawable(value(point)));
     let (low, high) = bounds(values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
@@ -70,20 +90,42 @@ fn chart(out: &mut String, title: &str, hint: &str, points: &[&StoryFrontierPoin
     for tick in 0..=2 {
         let share = low + (high - low) * f64::from(tick) / 2.0;
         put!(out, "<path class=\"grid\" d=\"M{LEFT:.0} {0:.1}H{RIGHT:.0}\"/>", y(share));
-        put!(out, "<text class=\"ax\" x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{:.0}%</text>", LEFT - 8.0, y(share) + 3.5, share * 100.0);
+        put!(
+            out,
+            "<text class=\"ax\" x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{:.0}%</text>",
+            LEFT - 8.0,
+            y(share) + 3.5,
+            share * 100.0
+        );
     }
     let step = round_step(most);
     for tick in 0..=(most / step) as u64 {
         let rules = tick * step as u64;
-        put!(out, "<text class=\"ax\" x=\"{:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{rules}</text>", x(rules), BOTTOM + 16.0);
+        put!(
+            out,
+            "<text class=\"ax\" x=\"{:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{rules}</text>",
+            x(rules),
+            BOTTOM + 16.0
+        );
     }
-    put!(out, "<text class=\"ax\" x=\"{RIGHT:.0}\" y=\"{:.0}\" text-anchor=\"end\">rules</text>", BOTTOM + 31.0);
+    put!(
+        out,
+        "<text class=\"ax\" x=\"{RIGHT:.0}\" y=\"{:.0}\" text-anchor=\"end\">rules</text>",
+        BOTTOM + 31.0
+    );
     let path: Vec<String> = points.iter().map(|p| format!("{:.1} {:.1}", x(p.rules), y(value(p)))).collect();
     put!(out, "<path class=\"curve\" d=\"M{}\"/>", path.join("L"));
     for point in points {
         let (cx, cy) = (x(point.rules), y(value(point)));
-        put!(out, "<circle class=\"dot{}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"{}\"><title>{}: {} rules, {}</title></circle>",
-            if point.chosen { " chosen" } else { "" }, if point.chosen { 5 } else { 3 }, Text(&point.name), point.rules, percent(value(point)));
+        put!(
+            out,
+            "<circle class=\"dot{}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"{}\"><title>{}: {} rules, {}</title></circle>",
+            if point.chosen { " chosen" } else { "" },
+            if point.chosen { 5 } else { 3 },
+            Text(&point.name),
+            point.rules,
+            percent(value(point))
+        );
     }
     out.push_str("</svg></figure>");
 }
@@ -130,7 +172,12 @@ mod tests {
     #[test]
     fn hostile_numbers_draw_no_nan() {
         let mut out = String::new();
-        let nan = StoryFrontierPoint { rules: 0, coverage: f64::NAN, over_permission: f64::INFINITY, ..Default::default() };
+        let nan = StoryFrontierPoint {
+            rules: 0,
+            coverage: f64::NAN,
+            over_permission: f64::INFINITY,
+            ..Default::default()
+        };
         frontier(&mut out, &[nan]);
         assert!(!out.contains("NaN") && !out.contains("inf"), "{out}");
     }

@@ -23,7 +23,9 @@ pub(crate) fn headline(out: &mut String, story: &Story, view: &View<'_>) {
 /// Writes the top of a page that has only the map.
 pub(crate) fn map_headline(out: &mut String, story: &MapStory, view: &View<'_>) {
     let flows: u64 = view.bundles.iter().map(|b| b.flows).fold(0, u64::saturating_add);
-    let workloads: usize = view.groups.iter().map(|member| member.nodes.len()).sum();
+    let known =
+        view.groups.iter().filter(|m| !matches!(m.group.kind, GroupKind::Internet | GroupKind::Unknown));
+    let workloads: usize = known.map(|member| member.nodes.len()).sum();
     let pairs = view.bundles.iter().filter(|b| b.verdict != Verdict::Unused && b.from != b.to).count();
     let sentence = format!(
         "{} in {} exchanged {}.",
@@ -42,7 +44,12 @@ pub(crate) fn map_headline(out: &mut String, story: &MapStory, view: &View<'_>) 
 }
 
 fn opening(out: &mut String, title: &str, sentence: &str) {
-    put!(out, "<div class=\"opening\"><p class=\"eyebrow\">{}</p><h1>{}</h1></div>", Text(title), Text(sentence));
+    put!(
+        out,
+        "<div class=\"opening\"><p class=\"eyebrow\">{}</p><h1>{}</h1></div>",
+        Text(title),
+        Text(sentence)
+    );
 }
 
 fn sentence(story: &Story, view: &View<'_>) -> String {
@@ -51,7 +58,9 @@ fn sentence(story: &Story, view: &View<'_>) -> String {
     if !story.rules.is_empty() {
         let rules = plural(story.rules.len() as u64, "rule", "rules");
         match story.numbers.coverage {
-            Some(coverage) => parts.push(format!("{rules} allow {} of the hold-out traffic", percent(coverage))),
+            Some(coverage) => {
+                parts.push(format!("{rules} allow {} of the hold-out traffic", percent(coverage)))
+            }
             None => parts.push(format!("{rules} describe what they need")),
         }
     }
@@ -77,7 +86,12 @@ fn stopped_steps(story: &Story) -> usize {
 }
 
 fn figure(out: &mut String, name: &str, value: &str, explanation: &str, picture: impl FnOnce(&mut String)) {
-    put!(out, "<div class=\"figure\"><dt>{}</dt><dd class=\"big\">{}</dd><dd class=\"pic\">", Text(name), Text(value));
+    put!(
+        out,
+        "<div class=\"figure\"><dt>{}</dt><dd class=\"big\">{}</dd><dd class=\"pic\">",
+        Text(name),
+        Text(value)
+    );
     picture(out);
     put!(out, "</dd><dd class=\"say\">{}</dd></div>", Text(explanation));
 }
@@ -158,16 +172,28 @@ fn facts(out: &mut String, story: &MapStory) {
     if !story.windows.is_empty() {
         out.push_str("<div><dt>Time windows</dt><dd><ul>");
         for window in &story.windows {
-            put!(out, "<li><b>{}</b> {} UTC, {}, {}</li>", Text(&window.name), crate::markup::window(window.from, window.to),
-                span(window.from, window.to), plural(window.flows, "flow", "flows"));
+            put!(
+                out,
+                "<li><b>{}</b> {} UTC, {}, {}</li>",
+                Text(&window.name),
+                crate::markup::window(window.from, window.to),
+                span(window.from, window.to),
+                plural(window.flows, "flow", "flows")
+            );
         }
         out.push_str("</ul></dd></div>");
     }
     if !story.sources.is_empty() {
         out.push_str("<div><dt>Sources</dt><dd><ul>");
         for source in story.sources.iter().take(12) {
-            put!(out, "<li><b>{}</b> {}, {} in {}</li>", Text(&source.format), Text(&source.name),
-                plural(source.records, "record", "records"), bytes(source.bytes));
+            put!(
+                out,
+                "<li><b>{}</b> {}, {} in {}</li>",
+                Text(&source.format),
+                Text(&source.name),
+                plural(source.records, "record", "records"),
+                bytes(source.bytes)
+            );
         }
         if story.sources.len() > 12 {
             put!(out, "<li>+{} more</li>", story.sources.len() - 12);
@@ -196,7 +222,13 @@ fn quality(out: &mut String, story: &MapStory) {
         put!(out, "<li>{} of {} dropped ({}).</li>", bytes(dropped), bytes(read), percent(share));
     }
     for dropped in &story.dropped {
-        put!(out, "<li><b>{}</b> {}, {}</li>", Text(&dropped.reason), plural(dropped.records, "record", "records"), bytes(dropped.bytes));
+        put!(
+            out,
+            "<li><b>{}</b> {}, {}</li>",
+            Text(&dropped.reason),
+            plural(dropped.records, "record", "records"),
+            bytes(dropped.bytes)
+        );
     }
     out.push_str("</ul></dd></div>");
 }

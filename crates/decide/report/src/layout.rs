@@ -159,7 +159,9 @@ fn finish(
     let width = xs.last().copied().unwrap_or(0.0) + CARD_WIDTH + beyond;
     let ports = Ports::of(&slots, chains);
     let routes = (0..links.len())
-        .map(|at| chains[at].as_ref().map_or_else(Route::default, |chain| route(at, chain, &slots, &xs, &ports)))
+        .map(|at| {
+            chains[at].as_ref().map_or_else(Route::default, |chain| route(at, chain, &slots, &xs, &ports))
+        })
         .collect();
     let cards: Vec<Card> = slots[..rail.len()]
         .iter()
@@ -272,7 +274,8 @@ fn route(line: usize, chain: &Chain, slots: &[Slot], xs: &[f64], ports: &Ports) 
 
 fn beside(x: f64, from_y: f64, to_y: f64, line: usize) -> Route {
     let bulge = 36.0 + ((from_y - to_y).abs() * 0.12).min(50.0) + (line % 4) as f64 * 5.0;
-    let path = format!("M{x:.1} {from_y:.1}C{c:.1} {from_y:.1} {c:.1} {to_y:.1} {x:.1} {to_y:.1}", c = x + bulge);
+    let path =
+        format!("M{x:.1} {from_y:.1}C{c:.1} {from_y:.1} {c:.1} {to_y:.1} {x:.1} {to_y:.1}", c = x + bulge);
     Route { path, label_x: x + 12.0, label_y: to_y - 4.0, label_ends: false }
 }
 

@@ -26,10 +26,10 @@ mod verdict;
 mod view;
 
 pub use story::{
-    GroupKind, MapStory, Proof, StepOutcome, Story, StoryAssertion, StoryAttack, StoryAttackStep, StoryBlocked,
-    StoryDropped, StoryEdge, StoryEstimate, StoryEvidence, StoryFrontierPoint, StoryGroup, StoryKernelCheck,
-    StoryNode, StoryNote, StoryNumbers, StoryOrigin, StoryQuarantined, StoryReachable, StoryRule, StorySource,
-    StoryUnassigned, StoryUnused, StoryWindow, Verdict,
+    GroupKind, MapStory, Proof, StepOutcome, Story, StoryAssertion, StoryAttack, StoryAttackStep,
+    StoryBlocked, StoryDropped, StoryEdge, StoryEstimate, StoryEvidence, StoryFrontierPoint, StoryGroup,
+    StoryKernelCheck, StoryNode, StoryNote, StoryNumbers, StoryOrigin, StoryQuarantined, StoryReachable,
+    StoryRule, StorySource, StoryUnassigned, StoryUnused, StoryWindow, Verdict,
 };
 
 use markup::{Text, put};
@@ -46,7 +46,9 @@ pub fn render(story: &Story) -> String {
         segments::segments(out, story, &view);
     });
     if !story.rules.is_empty() {
-        page.section("policy", "Policy", "What is allowed, and on what evidence", |out| rules::rules(out, story));
+        page.section("policy", "Policy", "What is allowed, and on what evidence", |out| {
+            rules::rules(out, story)
+        });
     }
     if !story.blocked.is_empty() || !story.quarantined.is_empty() || story.numbers.holdout_flows > 0 {
         page.section("blocked", "Would block", "What enforcing would have stopped", |out| {
@@ -54,7 +56,9 @@ pub fn render(story: &Story) -> String {
         });
     }
     if let Some(attack) = &story.attack {
-        page.section("attack", "Attack", "Each step, and where it dies", |out| attack::attack(out, attack, story));
+        page.section("attack", "Attack", "Each step, and where it dies", |out| {
+            attack::attack(out, attack, story)
+        });
     }
     page.section("proofs", "Proofs", "What is proven, and what is not", |out| proofs::proofs(out, story));
     page.finish()
@@ -69,12 +73,24 @@ pub fn render_map(story: &MapStory) -> String {
     page.finish()
 }
 
+/// Up to this many groups the picture is read first; beyond it, the matrix.
+const MOST_FOR_A_PICTURE: usize = 40;
+
 /// The three views of one thing: picture, matrix, table.
 fn network(page: &mut Page, view: &View<'_>, rule: &dyn Fn(&mut String, &str)) {
-    page.section("map", "Map", "Who talks to whom", |out| {
-        map::map(out, view);
+    let map = |page: &mut Page| page.section("map", "Map", "Who talks to whom", |out| map::map(out, view));
+    let matrix = |page: &mut Page| {
+        page.section("matrix", "Matrix", "Between which groups, on what", |out| matrix::matrix(out, view));
+    };
+    if view.groups.len() <= MOST_FOR_A_PICTURE {
+        map(page);
+        matrix(page);
+    } else {
+        matrix(page);
+        map(page);
+    }
+    page.section("flows", "Flows", "All of it, as a table", |out| {
+        matrix::twin(out, view, rule);
         panel::panels(out, view);
     });
-    page.section("matrix", "Matrix", "Between which groups, on what", |out| matrix::matrix(out, view));
-    page.section("flows", "Flows", "All of it, as a table", |out| matrix::twin(out, view, rule));
 }

@@ -1,14 +1,16 @@
 //! The map: a card for each group, a line for each pair of groups and verdict.
 
-use crate::lettering::{two_lines, width};
 use crate::layout::{CARD_WIDTH, Card, Layout, Link, Route, lay_out};
+use crate::lettering::{two_lines, width};
 use crate::markup::{Text, compact, count, plural, put, shorten};
 use crate::story::{GroupKind, Verdict};
 use crate::verdict::{class, word};
 use crate::view::{Bundle, Member, View};
 
-/// More lines than this are a hairball (see `docs/`); the table has the rest.
+/// More lines than this are a hairball; the table has the rest.
 const MOST_LINES: usize = 200;
+/// With more lines than this their labels would collide: they show with the pointer.
+const MOST_LABELS: usize = 70;
 /// Lines that are drawn only on request.
 const MOST_FOLDED_LINES: usize = 300;
 /// More cards than this are not a map.
@@ -78,7 +80,8 @@ fn lines(view: &View<'_>, shown: &[usize]) -> Lines {
             || (usual(bundle) && (view.groups[bundle.from].rail || view.groups[bundle.to].rail))
     };
     let outer = (0..view.bundles.len()).filter(|at| view.bundles[*at].from != view.bundles[*at].to);
-    let (mut folded, mut drawn): (Vec<usize>, Vec<usize>) = outer.clone().partition(|at| folds(&view.bundles[*at]));
+    let (mut folded, mut drawn): (Vec<usize>, Vec<usize>) =
+        outer.clone().partition(|at| folds(&view.bundles[*at]));
     for list in [&mut drawn, &mut folded] {
         list.retain(|at| on_map(view.bundles[*at].from) && on_map(view.bundles[*at].to));
         list.sort_by_key(|at| {
@@ -96,7 +99,11 @@ fn lines(view: &View<'_>, shown: &[usize]) -> Lines {
 fn legend(out: &mut String, view: &View<'_>) {
     out.push_str("<div class=\"legend\" role=\"group\" aria-label=\"Layers of the map\">");
     for verdict in crate::verdict::ALL {
-        let pairs = view.bundles.iter().filter(|bundle| bundle.verdict == verdict && bundle.from != bundle.to).count();
+        let pairs = view
+            .bundles
+            .iter()
+            .filter(|bundle| bundle.verdict == verdict && bundle.from != bundle.to)
+            .count();
         if pairs == 0 {
             continue;
         }
@@ -108,7 +115,7 @@ fn legend(out: &mut String, view: &View<'_>) {
     if view.groups.iter().any(|member| member.rail) {
         out.push_str("<label class=\"layer\"><input type=\"checkbox\" id=\"on-shared\">lines to shared services</label>");
     }
-    out.push_str("<span class=\"hint\">Arrows point from client to server; width grows with the logarithm of flows.</span></div>");
+    out.push_str("<span class=\"hint\">Counts are pairs of groups. Arrows point from client to server, wider with the logarithm of flows.</span></div>");
 }
 
 fn caption(out: &mut String, view: &View<'_>, shown: &[usize], lines: &Lines) {
@@ -116,10 +123,18 @@ fn caption(out: &mut String, view: &View<'_>, shown: &[usize], lines: &Lines) {
         arrow keys follow the lines, Enter opens, Esc closes. </span>");
     let hidden = view.groups.len() - shown.len();
     if hidden > 0 {
-        put!(out, "{} not drawn: idle, or beyond the {MOST_CARDS} busiest. ", plural(hidden as u64, "group is", "groups are"));
+        put!(
+            out,
+            "{} not drawn: idle, or beyond the {MOST_CARDS} busiest. ",
+            plural(hidden as u64, "group is", "groups are")
+        );
     }
     if lines.left_out > 0 {
-        put!(out, "+{} more in the table. ", plural(lines.left_out as u64, "pair of groups", "pairs of groups"));
+        put!(
+            out,
+            "+{} more in the table. ",
+            plural(lines.left_out as u64, "pair of groups", "pairs of groups")
+        );
     }
     out.push_str("Everything on the map is in the <a href=\"#flows\">table</a>.</figcaption>");
 }
@@ -127,8 +142,19 @@ fn caption(out: &mut String, view: &View<'_>, shown: &[usize], lines: &Lines) {
 fn svg(out: &mut String, view: &View<'_>, shown: &[usize], lines: &Lines, layout: &Layout) {
     let wide = layout.width.max(1180.0);
     let shift = (wide - layout.width) / 2.0;
-    put!(out, "<svg class=\"map\" role=\"group\" aria-label=\"Map of {}\" ", plural(shown.len() as u64, "group", "groups"));
-    put!(out, "viewBox=\"{:.1} 0 {wide:.1} {:.1}\" width=\"{wide:.0}\" height=\"{:.0}\">", -shift, layout.height, layout.height);
+    put!(
+        out,
+        "<svg class=\"map{}\" role=\"group\" aria-label=\"Map of {}\" ",
+        if lines.drawn.len() > MOST_LABELS { " dense" } else { "" },
+        plural(shown.len() as u64, "group", "groups")
+    );
+    put!(
+        out,
+        "viewBox=\"{:.1} 0 {wide:.1} {:.1}\" width=\"{wide:.0}\" height=\"{:.0}\">",
+        -shift,
+        layout.height,
+        layout.height
+    );
     titles(out, layout);
     let place = |group: usize| shown.binary_search(&group).ok().map(|at| layout.cards[at]);
     out.push_str("<g class=\"folded\" aria-hidden=\"true\">");
@@ -156,9 +182,20 @@ fn svg(out: &mut String, view: &View<'_>, shown: &[usize], lines: &Lines, layout
 fn titles(out: &mut String, layout: &Layout) {
     put!(out, "<text class=\"colname\" x=\"16\" y=\"22\">who asks \u{2192} who is asked</text>");
     if let Some(rail) = layout.rail {
-        put!(out, "<rect class=\"rail\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"12\"/>",
-            rail.x, rail.y, CARD_WIDTH + 20.0, rail.height);
-        put!(out, "<text class=\"colname\" x=\"{:.1}\" y=\"{:.1}\">shared services</text>", rail.x + 12.0, rail.y + 18.0);
+        put!(
+            out,
+            "<rect class=\"rail\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"12\"/>",
+            rail.x,
+            rail.y,
+            CARD_WIDTH + 20.0,
+            rail.height
+        );
+        put!(
+            out,
+            "<text class=\"colname\" x=\"{:.1}\" y=\"{:.1}\">shared services</text>",
+            rail.x + 12.0,
+            rail.y + 18.0
+        );
     }
 }
 
@@ -180,11 +217,20 @@ fn line(out: &mut String, at: usize, bundle: &Bundle, route: &Route, folded: boo
     let class = class(bundle.verdict);
     let shared = if folded && bundle.verdict != Verdict::Unused { " shared" } else { "" };
     let width = (1.2 + 0.75 * (1.0 + bundle.flows as f64).log10()).min(5.5);
-    put!(out, "<g class=\"ln {class}{shared}\" data-b=\"{at}\" data-f=\"{}\" data-t=\"{}\">", bundle.from, bundle.to);
+    put!(
+        out,
+        "<g class=\"ln {class}{shared}\" data-b=\"{at}\" data-f=\"{}\" data-t=\"{}\">",
+        bundle.from,
+        bundle.to
+    );
     if !folded {
         put!(out, "<path class=\"hit\" d=\"{}\"/>", route.path);
     }
-    put!(out, "<path class=\"wire\" d=\"{}\" stroke-width=\"{width:.1}\" marker-end=\"url(#a-{class})\"/></g>", route.path);
+    put!(
+        out,
+        "<path class=\"wire\" d=\"{}\" stroke-width=\"{width:.1}\" marker-end=\"url(#a-{class})\"/></g>",
+        route.path
+    );
 }
 
 fn label(out: &mut String, at: usize, bundle: &Bundle, route: &Route) {
@@ -195,7 +241,13 @@ fn label(out: &mut String, at: usize, bundle: &Bundle, route: &Route) {
     let name = bundle.services.first().map_or("", |line| line.service.as_str());
     let text = if more == 0 { shorten(name, 14) } else { format!("{} +{more}", shorten(name, 10)) };
     let anchor = if route.label_ends { " text-anchor=\"end\"" } else { "" };
-    put!(out, "<text class=\"lb {}\" data-b=\"{at}\" data-f=\"{}\" data-t=\"{}\" ", class(bundle.verdict), bundle.from, bundle.to);
+    put!(
+        out,
+        "<text class=\"lb {}\" data-b=\"{at}\" data-f=\"{}\" data-t=\"{}\" ",
+        class(bundle.verdict),
+        bundle.from,
+        bundle.to
+    );
     put!(out, "x=\"{:.1}\" y=\"{:.1}\"{anchor}>{}</text>", route.label_x, route.label_y, Text(&text));
 }
 
@@ -206,15 +258,30 @@ fn draw_card(out: &mut String, view: &View<'_>, group: usize, card: Card) {
         GroupKind::Unassigned => " loose",
         GroupKind::Segment | GroupKind::Label => "",
     };
-    put!(out, "<g class=\"card{kind}\" role=\"button\" tabindex=\"0\" data-g=\"{group}\" data-tier=\"{}\" ", card.tier);
-    put!(out, "aria-label=\"{}\" transform=\"translate({:.1} {:.1})\">", Text(&spoken(view, group)), card.x, card.y);
+    put!(
+        out,
+        "<g class=\"card{kind}\" role=\"button\" tabindex=\"0\" data-g=\"{group}\" data-tier=\"{}\" ",
+        card.tier
+    );
+    put!(
+        out,
+        "aria-label=\"{}\" transform=\"translate({:.1} {:.1})\">",
+        Text(&spoken(view, group)),
+        card.x,
+        card.y
+    );
     self_loop(out, view, group, card.height);
     put!(out, "<rect class=\"box\" width=\"{CARD_WIDTH}\" height=\"{:.1}\" rx=\"8\"/>", card.height);
     let middle = card.height / 2.0;
     name_lines(out, &member.group.name, middle);
     put!(out, " <text class=\"t2\" x=\"12\" y=\"{:.1}\">{}</text>", middle + 15.0, Text(&size(member)));
-    put!(out, " <text class=\"t2\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-        CARD_WIDTH - 12.0, middle + 15.0, compact(member.flows));
+    put!(
+        out,
+        " <text class=\"t2\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+        CARD_WIDTH - 12.0,
+        middle + 15.0,
+        compact(member.flows)
+    );
     verdict_bar(out, view, group, middle + 20.0);
     out.push_str("</g>");
 }
@@ -228,9 +295,18 @@ fn name_lines(out: &mut String, name: &str, middle: f64) {
     }
     let top = if second.is_some() { middle - 12.0 } else { middle - 5.0 };
     for (at, line) in std::iter::once(&first).chain(&second).enumerate() {
-        let squeeze = if width(line, 12.5) > inner { format!(" textLength=\"{inner:.0}\" lengthAdjust=\"spacingAndGlyphs\"") } else { String::new() };
+        let squeeze = if width(line, 12.5) > inner {
+            format!(" textLength=\"{inner:.0}\" lengthAdjust=\"spacingAndGlyphs\"")
+        } else {
+            String::new()
+        };
         let y = top + at as f64 * 14.0;
-        put!(out, "{}<text class=\"t1\" x=\"12\" y=\"{y:.1}\"{squeeze}>{}</text>", if at > 0 { " " } else { "" }, Text(line));
+        put!(
+            out,
+            "{}<text class=\"t1\" x=\"12\" y=\"{y:.1}\"{squeeze}>{}</text>",
+            if at > 0 { " " } else { "" },
+            Text(line)
+        );
     }
 }
 
@@ -248,7 +324,11 @@ fn by_verdict(view: &View<'_>, group: usize) -> Vec<(Verdict, u64)> {
         let bundles = view.bundles.iter().filter(move |b| b.verdict == verdict);
         bundles.filter(|b| b.from == group || b.to == group).map(|b| b.flows).fold(0, u64::saturating_add)
     };
-    crate::verdict::ALL.into_iter().map(|verdict| (verdict, touching(verdict))).filter(|(_, n)| *n > 0).collect()
+    crate::verdict::ALL
+        .into_iter()
+        .map(|verdict| (verdict, touching(verdict)))
+        .filter(|(_, n)| *n > 0)
+        .collect()
 }
 
 fn spoken(view: &View<'_>, group: usize) -> String {
@@ -271,7 +351,12 @@ fn verdict_bar(out: &mut String, view: &View<'_>, group: usize, y: f64) {
     let room = full - small * shares.len() as f64;
     for (verdict, flows) in &shares {
         let width = small + room * *flows as f64 / total;
-        put!(out, "<rect class=\"bar {}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"3\" rx=\"1.5\"/>", class(*verdict), width - 1.0);
+        put!(
+            out,
+            "<rect class=\"bar {}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"3\" rx=\"1.5\"/>",
+            class(*verdict),
+            width - 1.0
+        );
         x += width;
     }
 }
@@ -279,11 +364,15 @@ fn verdict_bar(out: &mut String, view: &View<'_>, group: usize, y: f64) {
 /// Traffic within the group: an arc below the card, in the style of the worst verdict.
 fn self_loop(out: &mut String, view: &View<'_>, group: usize, height: f64) {
     let own = view.bundles.iter().enumerate().filter(|(_, b)| b.from == group && b.to == group);
-    let Some((at, worst)) = own.filter(|(_, b)| b.verdict != Verdict::Unused).max_by_key(|(_, b)| b.verdict) else {
+    let Some((at, worst)) = own.filter(|(_, b)| b.verdict != Verdict::Unused).max_by_key(|(_, b)| b.verdict)
+    else {
         return;
     };
     let class = class(worst.verdict);
     let x = CARD_WIDTH / 2.0 - 14.0;
     put!(out, "<g class=\"ln {class}\" data-b=\"{at}\" data-f=\"{group}\" data-t=\"{group}\">");
-    put!(out, "<path class=\"wire\" d=\"M{x:.1} {height:.1}c0 15 28 15 28 1\" stroke-width=\"1.6\" marker-end=\"url(#a-{class})\"/></g>");
+    put!(
+        out,
+        "<path class=\"wire\" d=\"M{x:.1} {height:.1}c0 15 28 15 28 1\" stroke-width=\"1.6\" marker-end=\"url(#a-{class})\"/></g>"
+    );
 }

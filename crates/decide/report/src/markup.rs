@@ -108,7 +108,11 @@ pub(crate) fn percent(share: f64) -> String {
 
 /// A measure of confidence or likeness as whole percent.
 pub(crate) fn degree(share: f64) -> String {
-    if share.is_finite() { format!("{:.0}%", (share * 100.0).clamp(0.0, 100.0)) } else { String::from("unknown") }
+    if share.is_finite() {
+        format!("{:.0}%", (share * 100.0).clamp(0.0, 100.0))
+    } else {
+        String::from("unknown")
+    }
 }
 
 /// `2026-11-20 08:00:00`, UTC.

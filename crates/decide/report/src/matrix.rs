@@ -23,11 +23,19 @@ pub(crate) fn matrix(out: &mut String, view: &View<'_>) {
         tag(out, verdict);
     }
     out.push_str("<span class=\"hint\">Rows ask, columns answer.</span></div>");
-    out.push_str("<div class=\"scroll grid\" tabindex=\"0\" role=\"region\" aria-label=\"Matrix of groups\">");
+    out.push_str(
+        "<div class=\"scroll grid\" tabindex=\"0\" role=\"region\" aria-label=\"Matrix of groups\">",
+    );
     put!(out, "<table class=\"matrix{}\"><caption class=\"vh\">", if compact_cells { " tight" } else { "" });
-    out.push_str("Services from the group of each row to the group of each column</caption><thead><tr><td></td>");
+    out.push_str(
+        "Services from the group of each row to the group of each column</caption><thead><tr><td></td>",
+    );
     for group in &shown {
-        put!(out, "<th scope=\"col\"><span>{}</span></th>", Text(&shorten(&view.groups[*group].group.name, 34)));
+        put!(
+            out,
+            "<th scope=\"col\"><span>{}</span></th>",
+            Text(&shorten(&view.groups[*group].group.name, 34))
+        );
     }
     out.push_str("</tr></thead><tbody>");
     for from in &shown {
@@ -39,7 +47,11 @@ pub(crate) fn matrix(out: &mut String, view: &View<'_>) {
     }
     out.push_str("</tbody></table></div>");
     if hidden > 0 {
-        put!(out, "<p class=\"hint\">{} with fewer flows not shown; the table has them.</p>", plural(hidden as u64, "group", "groups"));
+        put!(
+            out,
+            "<p class=\"hint\">{} with fewer flows not shown; the table has them.</p>",
+            plural(hidden as u64, "group", "groups")
+        );
     }
 }
 
@@ -60,7 +72,12 @@ fn cell(out: &mut String, view: &View<'_>, pair: (usize, usize), compact_cells: 
     for bundle in bundles {
         put!(out, "<span class=\"svc {}\"><i></i>", class(bundle.verdict));
         if compact_cells {
-            put!(out, "<span class=\"vh\">{} {}</span></span>", word(bundle.verdict), Text(&services(bundle, 1)));
+            put!(
+                out,
+                "<span class=\"vh\">{} {}</span></span>",
+                word(bundle.verdict),
+                Text(&services(bundle, 1))
+            );
         } else {
             put!(out, "{}</span>", Text(&services(bundle, 1)));
         }
@@ -70,14 +87,16 @@ fn cell(out: &mut String, view: &View<'_>, pair: (usize, usize), compact_cells: 
 
 /// The busiest services, and how many more.
 pub(crate) fn services(bundle: &Bundle, most: usize) -> String {
-    let shown: Vec<String> = bundle.services.iter().take(most).map(|line| shorten(&line.service, 16)).collect();
+    let shown: Vec<String> =
+        bundle.services.iter().take(most).map(|line| shorten(&line.service, 16)).collect();
     let more = bundle.services.len().saturating_sub(most);
     if more == 0 { shown.join(", ") } else { format!("{} +{more}", shown.join(", ")) }
 }
 
 /// Writes the table that holds everything of map and matrix. `rule` turns a rule's id into a link.
 pub(crate) fn twin(out: &mut String, view: &View<'_>, rule: &dyn Fn(&mut String, &str)) {
-    let columns = ["From", "To", "Service", "Verdict", "#Flows", "#Bytes", "#Clients", "#Servers", "Last seen", "Rule"];
+    let columns =
+        ["From", "To", "Service", "Verdict", "#Flows", "#Bytes", "#Clients", "#Servers", "Last seen", "Rule"];
     let mut table = Table::new("t-flows", "Traffic between groups by service and verdict", &columns);
     let mut bundles: Vec<&Bundle> = view.bundles.iter().collect();
     bundles.sort_by_key(|bundle| (std::cmp::Reverse(bundle.verdict), bundle.from, bundle.to));
@@ -98,7 +117,7 @@ pub(crate) fn twin(out: &mut String, view: &View<'_>, rule: &dyn Fn(&mut String,
                 ] {
                     cells.number(key, &text);
                 }
-                cells.number(line.last, &if used { crate::markup::moment(line.last) } else { String::from("never") });
+                cells.time(line.last, (!used).then_some("never"));
                 cells.html(|out| {
                     for (at, id) in line.rules.iter().enumerate() {
                         out.push_str(if at > 0 { ", " } else { "" });

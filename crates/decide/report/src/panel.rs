@@ -16,11 +16,15 @@ const MOST_ENTRIES: usize = 24;
 struct Details {
     /// Class and word of each verdict, in the order of their numbers.
     verdicts: Vec<(&'static str, &'static str)>,
-    /// Name, kind, flows, confidence, members shown, members.
-    groups: Vec<(String, &'static str, u64, String, Vec<String>, usize)>,
-    /// From, to, verdict, flows, bytes, services shown, services.
-    bundles: Vec<(usize, usize, usize, u64, String, Vec<Line>, usize)>,
+    groups: Vec<Group>,
+    bundles: Vec<Pair>,
 }
+
+/// Name, kind, flows, confidence, members shown, members.
+type Group = (String, &'static str, u64, String, Vec<String>, usize);
+
+/// From, to, verdict, flows, bytes, services shown, services.
+type Pair = (usize, usize, usize, u64, String, Vec<Line>, usize);
 
 /// Service, flows, clients, servers, how long, rules.
 type Line = (String, u64, usize, usize, String, Vec<String>);
@@ -42,7 +46,7 @@ pub(crate) fn panels(out: &mut String, view: &View<'_>) {
     );
 }
 
-fn group(member: &Member<'_>) -> (String, &'static str, u64, String, Vec<String>, usize) {
+fn group(member: &Member<'_>) -> Group {
     let kind = match member.group.kind {
         GroupKind::Segment => "segment",
         GroupKind::Label => "group by label",
@@ -55,7 +59,7 @@ fn group(member: &Member<'_>) -> (String, &'static str, u64, String, Vec<String>
     (clean(&member.group.name), kind, member.flows, confidence, names, member.nodes.len())
 }
 
-fn bundle(bundle: &Bundle) -> (usize, usize, usize, u64, String, Vec<Line>, usize) {
+fn bundle(bundle: &Bundle) -> Pair {
     let lines = bundle.services.iter().take(MOST_ENTRIES).map(|line| {
         let rules = line.rules.iter().take(3).map(|rule| clean(rule)).collect();
         (clean(&line.service), line.flows, line.clients, line.servers, span(line.first, line.last), rules)

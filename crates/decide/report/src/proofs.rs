@@ -6,11 +6,26 @@ use crate::table::Table;
 
 /// What holds for every report: how each number is made.
 const METHOD: [(&str, &str); 5] = [
-    ("Map", "Flow records are stitched into conversations and given a client and a server with a confidence. What several exporters saw is counted once."),
-    ("Segments", "Workloads that offer and use the same services toward the same peers stand together. Labels are not used, so a label that is wrong cannot hide."),
-    ("Policy", "Rules come from the learning window alone. Each states the conversations it rests on; noise and one-off traffic is quarantined, not allowed."),
-    ("Replay", "The hold-out window was not seen while learning. False blocks are estimated from it with a 95% interval."),
-    ("Proof", "Guardrails and sentence tests are decided over exact sets of all packets, not over samples; a failing one shows a packet."),
+    (
+        "Map",
+        "Flow records are stitched into conversations and given a client and a server with a confidence. What several exporters saw is counted once.",
+    ),
+    (
+        "Segments",
+        "Workloads that offer and use the same services toward the same peers stand together. Labels are not used, so a label that is wrong cannot hide.",
+    ),
+    (
+        "Policy",
+        "Rules come from the learning window alone. Each states the conversations it rests on; noise and one-off traffic is quarantined, not allowed.",
+    ),
+    (
+        "Replay",
+        "The hold-out window was not seen while learning. False blocks are estimated from it with a 95% interval.",
+    ),
+    (
+        "Proof",
+        "Guardrails and sentence tests are decided over exact sets of all packets, not over samples; a failing one shows a packet.",
+    ),
 ];
 
 /// What no report of this kind can show.
@@ -44,7 +59,11 @@ pub(crate) fn proofs(out: &mut String, story: &Story) {
 
 fn assertions(out: &mut String, story: &Story) {
     let holding = story.assertions.iter().filter(|assertion| assertion.result == Proof::Holds).count();
-    put!(out, "<p class=\"lead\">{holding} of {} hold, for every packet.</p>", plural(story.assertions.len() as u64, "claim", "claims"));
+    put!(
+        out,
+        "<p class=\"lead\">{holding} of {} hold, for every packet.</p>",
+        plural(story.assertions.len() as u64, "claim", "claims")
+    );
     let mut table = Table::new("t-proofs", "Claims and proofs", &["Claim", "Result", "Witness", "Where"]);
     for assertion in &story.assertions {
         table.row(|cells| {

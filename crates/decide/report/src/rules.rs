@@ -36,7 +36,11 @@ pub(crate) fn rules(out: &mut String, story: &Story) {
     out.push_str("</div>");
     let printed = guardrails.len() + scopes.values().map(Vec::len).sum::<usize>();
     if printed < story.rules.len() {
-        put!(out, "<p class=\"hint\">{} more rules are in the policy files.</p>", story.rules.len() - printed);
+        put!(
+            out,
+            "<p class=\"hint\">{} more rules are in the policy files.</p>",
+            story.rules.len() - printed
+        );
     }
 }
 
@@ -70,8 +74,12 @@ const fn mode_says(mode: Mode) -> &'static str {
 }
 
 fn scope(out: &mut String, story: &Story, name: &str, about: &str, rules: &[usize]) {
-    put!(out, "<details class=\"scope\" open><summary><h3>{}</h3><span class=\"sub\">{}. {about}</span></summary><ul class=\"rules\">",
-        Text(name), plural(rules.len() as u64, "rule", "rules"));
+    put!(
+        out,
+        "<details class=\"scope\" open><summary><h3>{}</h3><span class=\"sub\">{}. {about}</span></summary><ul class=\"rules\">",
+        Text(name),
+        plural(rules.len() as u64, "rule", "rules")
+    );
     for at in rules {
         rule(out, *at, &story.rules[*at]);
     }
@@ -84,7 +92,10 @@ fn rule(out: &mut String, at: usize, rule: &StoryRule) {
         Action::GuardrailDeny => ("a-never", "never"),
         Action::Allow => ("a-allow", "allow"),
     };
-    put!(out, "<li id=\"rule-{at}\" class=\"rule\"><div class=\"what\"><p class=\"sentence\"><span class=\"act {class}\">{word}</span> ");
+    put!(
+        out,
+        "<li id=\"rule-{at}\" class=\"rule\"><div class=\"what\"><p class=\"sentence\"><span class=\"act {class}\">{word}</span> "
+    );
     sentence(out, rule);
     put!(out, "</p><p class=\"sub\">{}</p></div><div class=\"basis\">", Text(&rule.why));
     match &rule.evidence {
@@ -127,9 +138,14 @@ fn plain(peer: &str) -> &str {
 }
 
 fn basis(out: &mut String, evidence: &StoryEvidence) {
-    put!(out, "<span><b>{}</b> {}</span><span>{} to {}</span>", count(evidence.flows),
+    put!(
+        out,
+        "<span><b>{}</b> {}</span><span>{} to {}</span>",
+        count(evidence.flows),
         if evidence.flows == 1 { "flow" } else { "flows" },
-        plural(evidence.clients, "client", "clients"), plural(evidence.servers, "server", "servers"));
+        plural(evidence.clients, "client", "clients"),
+        plural(evidence.servers, "server", "servers")
+    );
     if let (Some(first), Some(last)) = (evidence.first, evidence.last) {
         put!(out, "<span class=\"sub\">{}</span>", window(first, last));
     }
@@ -157,8 +173,11 @@ fn written(out: &mut String, rule: &StoryRule) {
     }
     out.push_str("</p>");
     if !rule.yaml.is_empty() {
-        put!(out, "<div class=\"code\"><button type=\"button\" class=\"copy js-only\">Copy</button><pre tabindex=\"0\" role=\"region\" aria-label=\"Rule {id} as written\"><code>{}</code></pre></div>",
-            Text(rule.yaml.trim_end()));
+        put!(
+            out,
+            "<div class=\"code\"><button type=\"button\" class=\"copy js-only\">Copy</button><pre tabindex=\"0\" role=\"region\" aria-label=\"Rule {id} as written\"><code>{}</code></pre></div>",
+            Text(rule.yaml.trim_end())
+        );
     }
     out.push_str("</details>");
 }

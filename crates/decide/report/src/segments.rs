@@ -12,7 +12,8 @@ const MOST_MEMBERS: usize = 40;
 /// Writes the section's body.
 pub(crate) fn segments(out: &mut String, story: &Story, view: &View<'_>) {
     out.push_str("<ul class=\"cardsgrid\">");
-    for member in view.groups.iter().filter(|m| matches!(m.group.kind, GroupKind::Segment | GroupKind::Label)) {
+    for member in view.groups.iter().filter(|m| matches!(m.group.kind, GroupKind::Segment | GroupKind::Label))
+    {
         segment(out, member);
     }
     out.push_str("</ul>");
@@ -21,13 +22,18 @@ pub(crate) fn segments(out: &mut String, story: &Story, view: &View<'_>) {
         return;
     }
     out.push_str("<h3>Unassigned</h3><p class=\"lead\">Left alone rather than guessed; name a segment for them, or wait for more traffic.</p>");
-    let mut table = Table::new("t-unassigned", "Workloads without a segment", &["Workload", "Why", "Nearest segments"]);
+    let mut table =
+        Table::new("t-unassigned", "Workloads without a segment", &["Workload", "Why", "Nearest segments"]);
     for unassigned in &story.unassigned {
         table.row(|cells| {
             cells.name(&unassigned.workload);
             cells.text(&unassigned.reason);
-            let nearest: Vec<String> =
-                unassigned.nearest.iter().take(3).map(|(name, near)| format!("{name} {}", degree(*near))).collect();
+            let nearest: Vec<String> = unassigned
+                .nearest
+                .iter()
+                .take(3)
+                .map(|(name, near)| format!("{name} {}", degree(*near)))
+                .collect();
             cells.text(&nearest.join(", "));
         });
     }
@@ -36,8 +42,13 @@ pub(crate) fn segments(out: &mut String, story: &Story, view: &View<'_>) {
 
 fn segment(out: &mut String, member: &Member<'_>) {
     let group = &member.group;
-    put!(out, "<li class=\"seg\"><h3>{}</h3><p class=\"sub\">{} \u{b7} {}", Text(&group.name),
-        plural(member.nodes.len() as u64, "workload", "workloads"), plural(member.flows, "flow", "flows"));
+    put!(
+        out,
+        "<li class=\"seg\"><h3>{}</h3><p class=\"sub\">{} \u{b7} {}",
+        Text(&group.name),
+        plural(member.nodes.len() as u64, "workload", "workloads"),
+        plural(member.flows, "flow", "flows")
+    );
     if group.shared {
         out.push_str(" \u{b7} shared service");
     }

@@ -1,6 +1,8 @@
 //! Tables that can be filtered and sorted, and read without either.
 
-use crate::markup::{Text, put};
+use model::Micros;
+
+use crate::markup::{Text, moment, put};
 
 /// Rows beyond this are counted, not printed: a page must stay a page.
 const MOST_ROWS: usize = 1_000;
@@ -24,7 +26,11 @@ impl Table {
                 Some(title) => (" class=\"n\"", title),
                 None => ("", *column),
             };
-            put!(&mut head, "<th scope=\"col\"{class}><button type=\"button\" class=\"sort\">{}</button></th>", Text(title));
+            put!(
+                &mut head,
+                "<th scope=\"col\"{class}><button type=\"button\" class=\"sort\">{}</button></th>",
+                Text(title)
+            );
         }
         let caption = caption.to_owned();
         Self { id, caption, head, body: String::new(), rows: 0, left_out: 0 }
@@ -47,13 +53,28 @@ impl Table {
         let caption = Text(&caption);
         out.push_str("<div class=\"tablebox\">");
         if rows > 6 {
-            put!(out, "<div class=\"tools js-only\"><label>Filter <input type=\"search\" data-table=\"{id}\" ");
-            put!(out, "placeholder=\"name, service, reason\"></label><span class=\"hits\" aria-live=\"polite\">{rows} rows</span></div>");
+            put!(
+                out,
+                "<div class=\"tools js-only\"><label>Filter <input type=\"search\" data-table=\"{id}\" "
+            );
+            put!(
+                out,
+                "placeholder=\"name, service, reason\"></label><span class=\"hits\" aria-live=\"polite\">{rows} rows</span></div>"
+            );
         }
-        put!(out, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table id=\"{id}\" class=\"rows\">");
-        put!(out, "<caption class=\"vh\">{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>");
+        put!(
+            out,
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table id=\"{id}\" class=\"rows\">"
+        );
+        put!(
+            out,
+            "<caption class=\"vh\">{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        );
         if left_out > 0 {
-            put!(out, "<p class=\"hint\">{left_out} more rows are not printed here; the commands' csv output has them all.</p>");
+            put!(
+                out,
+                "<p class=\"hint\">{left_out} more rows are not printed here; the commands' csv output has them all.</p>"
+            );
         }
         out.push_str("</div>");
     }
@@ -83,6 +104,14 @@ impl Cells<'_> {
     /// A number, with what it sorts by.
     pub(crate) fn number(&mut self, key: impl std::fmt::Display, shown: &str) {
         put!(self.out, "<td class=\"n\" data-k=\"{key}\">{}</td>", Text(shown));
+    }
+
+    /// A moment; `shown` says it in words when there is none.
+    pub(crate) fn time(&mut self, at: Micros, shown: Option<&str>) {
+        match shown {
+            Some(words) => put!(self.out, "<td class=\"nm\" data-k=\"{at}\">{}</td>", Text(words)),
+            None => put!(self.out, "<td class=\"nm\" data-k=\"{at}\">{}</td>", moment(at)),
+        }
     }
 
     /// Finished HTML.

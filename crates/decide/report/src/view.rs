@@ -114,28 +114,31 @@ impl<'a> View<'a> {
     }
 
     /// A group that more than six tenths of the others use, or that uses them, would draw a star over the map: it goes to
-    /// the rail even when nobody marked it as shared. Small maps keep all.
+    /// the rail even when nobody marked it as shared. Small maps keep all; and where many groups are like that, the network
+    /// is a mesh and has no stars.
     fn fold_shared(&mut self) {
         let groups = self.groups.len();
         if groups < 7 {
             return;
         }
-        for at in 0..groups {
-            let mut asks: BTreeSet<usize> = BTreeSet::new();
-            let mut serves: BTreeSet<usize> = BTreeSet::new();
-            let usual = |v: Verdict| matches!(v, Verdict::Observed | Verdict::Allowed);
-            for bundle in self.bundles.iter().filter(|b| usual(b.verdict) && b.from != b.to) {
-                if bundle.from == at {
-                    asks.insert(bundle.to);
-                }
-                if bundle.to == at {
-                    serves.insert(bundle.from);
-                }
-            }
-            if asks.len().max(serves.len()) * 10 > (groups - 1) * 6 {
-                self.groups[at].rail = true;
+        let stars: Vec<usize> = (0..groups).filter(|at| self.reach(*at) * 10 > (groups - 1) * 6).collect();
+        if stars.len() * 4 <= groups {
+            for star in stars {
+                self.groups[star].rail = true;
             }
         }
+    }
+
+    /// How many others the group asks, or is asked by, whichever is more, in usual traffic.
+    fn reach(&self, group: usize) -> usize {
+        let usual = |bundle: &&Bundle| {
+            matches!(bundle.verdict, Verdict::Observed | Verdict::Allowed) && bundle.from != bundle.to
+        };
+        let asks: BTreeSet<usize> =
+            self.bundles.iter().filter(usual).filter(|b| b.from == group).map(|b| b.to).collect();
+        let serves: BTreeSet<usize> =
+            self.bundles.iter().filter(usual).filter(|b| b.to == group).map(|b| b.from).collect();
+        asks.len().max(serves.len())
     }
 }
 
@@ -193,7 +196,8 @@ fn add_unused<'a>(
 fn bundle(cells: BTreeMap<(usize, usize, Verdict, &str), Gather<'_>>) -> Vec<Bundle> {
     let mut bundles: Vec<Bundle> = Vec::new();
     for ((from, to, verdict, _), gather) in cells {
-        let line = ServiceLine { clients: gather.clients.len(), servers: gather.servers.len(), ..gather.line };
+        let line =
+            ServiceLine { clients: gather.clients.len(), servers: gather.servers.len(), ..gather.line };
         match bundles.last_mut() {
             Some(last) if (last.from, last.to, last.verdict) == (from, to, verdict) => {
                 last.flows = last.flows.saturating_add(line.flows);

@@ -70,7 +70,10 @@ fn check(page: &str) {
         for (key, value) in attributes {
             assert!(key != "style" && !key.starts_with("on"), "the page's policy refuses `{key}`");
             assert!(key != "id" || ids.insert(value.clone()), "`{value}` twice");
-            assert!(key != "href" || value.starts_with('#') || value == "data:,", "`{value}` leaves the page");
+            assert!(
+                key != "href" || value.starts_with('#') || value == "data:,",
+                "`{value}` leaves the page"
+            );
         }
     }
     assert_eq!(open, Vec::<String>::new());
@@ -126,7 +129,11 @@ fn a_tiny_story_reads_as_before() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tiny.html");
     // Style and script are left out: they are files of their own, and would hide what the code writes.
     let page = markup(&render(&tiny())).replace("><", ">\n<");
-    let shown: String = page.lines().filter(|line| !line.contains("Content-Security-Policy")).map(|line| format!("{line}\n")).collect();
+    let shown: String = page
+        .lines()
+        .filter(|line| !line.contains("Content-Security-Policy"))
+        .map(|line| format!("{line}\n"))
+        .collect();
     if std::env::var_os("RINGFENCE_BLESS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &shown).unwrap();
@@ -142,7 +149,12 @@ fn the_demo_tells_every_part() {
     for section in ["map", "matrix", "flows", "segments", "policy", "blocked", "attack", "proofs"] {
         assert!(page.contains(&format!("<section id=\"{section}\"")), "{section}");
     }
-    for fact in ["14 segments found among 30 workloads", "stop 5 of 7 attack steps", "ARI) 0.93", "data before its template"] {
+    for fact in [
+        "14 segments found among 30 workloads",
+        "stop 5 of 7 attack steps",
+        "ARI) 0.93",
+        "data before its template",
+    ] {
         assert!(page.contains(fact), "{fact}");
     }
     assert!(page.contains("policies/00-guardrails.yaml:4"));

@@ -72,7 +72,10 @@ pub(super) fn crossings(slots: &[Slot], columns: &[Vec<usize>]) -> usize {
             .map(|(at, to)| (at, rank[to]))
             .collect();
         for (at, a) in lines.iter().enumerate() {
-            total += lines[at + 1..].iter().filter(|b| (a.0 < b.0 && a.1 > b.1) || (a.0 > b.0 && a.1 < b.1)).count();
+            total += lines[at + 1..]
+                .iter()
+                .filter(|b| (a.0 < b.0 && a.1 > b.1) || (a.0 > b.0 && a.1 < b.1))
+                .count();
         }
     }
     total

@@ -75,7 +75,8 @@ fn merge_light_tiers(links: &[Link], tier: &mut [usize]) {
 }
 
 fn put_rail_last(rail: &[bool], tier: &mut [usize]) {
-    let others = tier.iter().zip(rail).filter(|(_, rail)| !**rail).map(|(tier, _)| *tier + 1).max().unwrap_or(0);
+    let others =
+        tier.iter().zip(rail).filter(|(_, rail)| !**rail).map(|(tier, _)| *tier + 1).max().unwrap_or(0);
     for (tier, _) in tier.iter_mut().zip(rail).filter(|(_, rail)| **rail) {
         *tier = others;
     }
