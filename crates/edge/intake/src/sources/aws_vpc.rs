@@ -149,6 +149,10 @@ impl Layout {
 
     /// The layout of a header line; `None` when the line is none. Names may be written as in a format string, `${start}`.
     fn of_header(line: &str) -> Option<Self> {
+        // Asked of every line, so the cheap question comes first.
+        if !line.contains("srcaddr") {
+            return None;
+        }
         let names: Vec<String> = line
             .split_ascii_whitespace()
             .map(|name| {

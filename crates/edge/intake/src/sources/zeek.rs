@@ -103,7 +103,7 @@ impl Reader {
             }
             Line::End => {
                 if !self.object.text.is_empty() {
-                    let (at, bytes) = (self.object.line, self.object.text.len());
+                    let (at, bytes) = (self.object.line, self.object.bytes());
                     self.reject(at, bytes, "the JSON object does not end".to_owned());
                 }
                 return Ok(false);
@@ -135,11 +135,11 @@ impl Reader {
             self.object.clear();
             self.ledger.summary.datagrams += 1;
             match json(&object) {
-                Ok(row) => self.push(&row, at, object.len(), batch),
-                Err(why) => self.reject(at, object.len(), why),
+                Ok(row) => self.push(&row, at, object.len() - 1, batch),
+                Err(why) => self.reject(at, object.len() - 1, why),
             }
         } else if self.object.text.len() > OBJECT_BYTES {
-            let (at, bytes) = (self.object.line, self.object.text.len());
+            let (at, bytes) = (self.object.line, self.object.bytes());
             self.object.clear();
             self.reject(at, bytes, "the JSON object does not end".to_owned());
         }

@@ -41,6 +41,11 @@ impl Object {
         self.depth == 0
     }
 
+    /// Bytes of its lines so far, without the last one's end, which the input may lack.
+    pub(super) fn bytes(&self) -> usize {
+        self.text.len().saturating_sub(1)
+    }
+
     pub(super) fn clear(&mut self) {
         self.text.clear();
         (self.depth, self.in_string, self.escaped) = (0, false, false);
