@@ -64,10 +64,7 @@ pub fn discover(graph: &Graph, options: &DiscoverOptions) -> Segmentation {
     let mut labels = cut::best(&distances);
     let silhouettes = cut::settle(&distances, &mut labels, SILHOUETTE_MIN);
     let sure = |i: usize| silhouettes[i] >= SILHOUETTE_MIN;
-    let groups: Vec<Vec<usize>> = groups(&labels, sure)
-        .iter()
-        .flat_map(|group| partners::split(group, &members, &signatures))
-        .collect();
+    let groups = partners::split(&groups(&labels, sure), &members, &population, &signatures);
     let mut segmentation = describe(graph, &population, &signatures, &distances, &members, &groups);
     carry::keep_names(&mut segmentation, options.previous.as_ref());
     for i in (0..members.len()).filter(|i| !sure(*i)) {

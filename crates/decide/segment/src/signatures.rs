@@ -58,6 +58,8 @@ pub(crate) struct Signatures {
     vectors: Vec<Vec<(u32, f32)>>,
     /// The partner features alone, at unit length.
     partner_vectors: Vec<Vec<(u32, f32)>>,
+    /// All features that name a partner, also those that no other workload has; sorted.
+    partners: Vec<Vec<Feature>>,
     doubts: Vec<Option<Doubt>>,
 }
 
@@ -111,7 +113,8 @@ impl Signatures {
         };
         let vectors = found.iter().map(|f| vector(f, |_| true)).collect();
         let partner_vectors = found.iter().map(|f| vector(f, |f| f.partner.is_some())).collect();
-        Self { features: table.into_keys().collect(), vectors, partner_vectors, doubts }
+        found.iter_mut().for_each(|features| features.retain(|feature| feature.partner.is_some()));
+        Self { features: table.into_keys().collect(), vectors, partner_vectors, partners: found, doubts }
     }
 
     /// Why this one cannot be placed, if so.
@@ -128,6 +131,11 @@ impl Signatures {
     pub(crate) fn partner_similarity(&self, a: usize, b: usize) -> Option<f32> {
         let (a, b) = (&self.partner_vectors[a], &self.partner_vectors[b]);
         if a.is_empty() || b.is_empty() { None } else { Some(dot(a, b)) }
+    }
+
+    /// Every feature of a workload that names a partner, also partners that only it has.
+    pub(crate) fn partners(&self, at: usize) -> &[Feature] {
+        &self.partners[at]
     }
 
     /// The features of one signature.
@@ -152,13 +160,15 @@ fn kinds(graph: &Graph) -> BTreeMap<Service, Kind> {
     pairs.into_iter().map(kind).collect()
 }
 
-fn unit(mut vector: Vec<(u32, f32)>) -> Vec<(u32, f32)> {
+/// The vector at length 1.
+pub(crate) fn unit(mut vector: Vec<(u32, f32)>) -> Vec<(u32, f32)> {
     let length = vector.iter().map(|(_, w)| w * w).sum::<f32>().sqrt();
     vector.iter_mut().for_each(|(_, w)| *w /= length.max(f32::MIN_POSITIVE));
     vector
 }
 
-fn dot(a: &[(u32, f32)], b: &[(u32, f32)]) -> f32 {
+/// Cosine of two sparse vectors of length 1, sorted by index.
+pub(crate) fn dot(a: &[(u32, f32)], b: &[(u32, f32)]) -> f32 {
     let (mut i, mut j, mut sum) = (0, 0, 0.0);
     while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
         match x.0.cmp(&y.0) {
