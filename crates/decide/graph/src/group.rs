@@ -34,6 +34,23 @@ pub fn group_by_segments(graph: &Graph, segmentation: &Segmentation) -> Graph {
     })
 }
 
+/// The graph without its noise: the edges that may teach a policy, and the nodes but for addresses of no workload that
+/// only noise touched. A scan of an empty subnet fills a map with hosts that do not exist.
+pub fn without_noise(graph: &Graph) -> Graph {
+    let mut kept: Vec<bool> = graph.nodes.iter().map(|node| node.kind == NodeKind::Workload).collect();
+    let useful = || graph.edges.iter().filter(|edge| edge.noise.is_none());
+    useful().for_each(|edge| [edge.client, edge.server].iter().for_each(|end| kept[*end as usize] = true));
+    let mut place = vec![0; kept.len()];
+    kept.iter().enumerate().filter(|(_, kept)| **kept).zip(0..).for_each(|((old, _), new)| place[old] = new);
+    let turned = |edge: &Edge| Edge {
+        client: place[edge.client as usize],
+        server: place[edge.server as usize],
+        ..edge.clone()
+    };
+    let nodes = graph.nodes.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(node, _)| node.clone());
+    Graph { nodes: nodes.collect(), edges: useful().map(turned).collect() }
+}
+
 fn merge_nodes(graph: &Graph, place: impl Fn(&Node) -> (WorkloadId, Labels)) -> Graph {
     let mut merged: BTreeMap<WorkloadId, Node> = BTreeMap::new();
     let mut homes = Vec::with_capacity(graph.nodes.len());

@@ -12,7 +12,7 @@ mod shared;
 mod text;
 
 pub use assemble::{BuildOptions, build};
-pub use group::{group_by_labels, group_by_segments};
+pub use group::{group_by_labels, group_by_segments, without_noise};
 pub use text::{to_dot, to_mermaid};
 
 use model::{Criticality, Ip, Labels, Micros, Service, WorkloadId};

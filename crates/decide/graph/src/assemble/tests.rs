@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Noise, group_by_labels, group_by_segments, to_dot, to_mermaid};
+use crate::{Noise, group_by_labels, group_by_segments, to_dot, to_mermaid, without_noise};
 use model::{AddressClaim, Inventory, Micros, Protocol, Segment, SegmentId, Segmentation, Service, Workload};
 
 pub(crate) fn inventory(hosts: &[(&str, &str, &str)]) -> Inventory {
@@ -222,6 +222,22 @@ fn groups_keep_all_traffic() {
     let grouped = group_by_segments(&graph, &segmentation);
     assert_eq!(grouped.nodes.len(), 3);
     assert_eq!(flows(&grouped), flows(&graph));
+}
+
+#[test]
+fn without_noise_hosts_that_do_not_exist_are_gone() {
+    let (who, mut all) = office();
+    for n in 100..140 {
+        let probe = refused(talk(&who, "10.0.0.10", &format!("10.0.0.{n}"), "tcp/22"));
+        all.push(Conversation { reverse_packets: 0, reverse_bytes: 0, tcp_flags: 2, ..probe });
+    }
+    let graph = lone(&who, &all);
+    let quiet = without_noise(&graph);
+    assert_eq!((graph.nodes.len(), quiet.nodes.len()), (66, 26));
+    assert!(quiet.edges.len() == 30 && quiet.edges.iter().all(|e| e.noise.is_none()));
+    for edge in &quiet.edges {
+        assert!(matches!(quiet.nodes[edge.server as usize].id.0.as_str(), "dns" | "site"));
+    }
 }
 
 #[test]
