@@ -119,7 +119,7 @@ fn side_words(drafter: &Drafter<'_>, sides: &[Side], seen: u64) -> String {
         [Side::Node(node)] => drafter.graph.nodes[*node as usize].name.clone(),
         [Side::Node(node), ..] => {
             let cell = drafter.cells.of[*node as usize];
-            format!("{seen} of {} in {}", drafter.cells.list[cell].population, name(cell))
+            format!("{} in {}", of(drafter.cells.list[cell].population), name(cell))
         }
         _ => format!("{} in {} groups", count(seen, "host"), sides.len()),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use graph::{Graph, NodeKind};
+use graph::{Edge, Graph, NodeKind};
 use model::Service;
 
 use crate::cells::{CellKind, Cells};
@@ -105,7 +105,7 @@ pub(crate) fn groups(
         by_server.entry((cell(edge.server), services[&index])).or_default().push(index);
         by_client.entry((cell(edge.client), services[&index])).or_default().push(index);
     }
-    let mut found: BTreeMap<(Kind, Service), Group> = BTreeMap::new();
+    let mut found: Found = BTreeMap::new();
     let mut claimed: BTreeSet<usize> = BTreeSet::new();
     for ((server, service), edges) in by_server {
         let broad = !is_admin(service)
@@ -130,7 +130,8 @@ pub(crate) fn groups(
         add(&mut found, graph, kind, services[&index], false, vec![index]);
     }
     for (edge, fate) in graph.edges.iter().zip(fates) {
-        let key = (Kind::Pair(cell(edge.client), cell(edge.server)), edge.service);
+        let kind = Kind::Pair(cell(edge.client), cell(edge.server));
+        let key = (kind, administrator(edge), edge.service);
         if let (Fate::Quarantine(reason, _), Some(group)) = (fate, found.get_mut(&key)) {
             group.may_widen = group.may_widen.map(|may| may && !REFUSED.contains(reason));
         }
@@ -152,15 +153,18 @@ fn stays_within(graph: &Graph, cells: &Cells, label: &str, nodes: &BTreeMap<u32,
     homes.iter().flat_map(|cell| &cells.list[*cell].nodes).all(|node| seen.contains(&environment(node)))
 }
 
-fn add(
-    found: &mut BTreeMap<(Kind, Service), Group>,
-    graph: &Graph,
-    kind: Kind,
-    service: Service,
-    everybody: bool,
-    edges: Vec<usize>,
-) {
-    let group = found.entry((kind, service)).or_insert_with(|| Group {
+/// Groups by kind, by client where it administers, and by service.
+type Found = BTreeMap<(Kind, Option<u32>, Service), Group>;
+
+/// The client, where the service can take servers over: who may do that is never told from what others do, so each
+/// client is a group of its own.
+fn administrator(edge: &Edge) -> Option<u32> {
+    is_admin(edge.service).then_some(edge.client)
+}
+
+fn add(found: &mut Found, graph: &Graph, kind: Kind, service: Service, everybody: bool, edges: Vec<usize>) {
+    let administrator = edges.first().and_then(|index| administrator(&graph.edges[*index]));
+    let group = found.entry((kind, administrator, service)).or_insert_with(|| Group {
         kind,
         service,
         everybody,

@@ -149,7 +149,7 @@ pub enum QuarantineReason {
 pub struct Quarantined {
     /// `client -> server tcp/443`, or a summary of many edges of one client.
     pub edge: String,
-    /// Who asked.
+    /// Who asked; `37 hosts` in a summary.
     pub client: String,
     /// Who was asked; `37 hosts` in a summary.
     pub server: String,

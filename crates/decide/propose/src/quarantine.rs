@@ -16,7 +16,9 @@ pub(crate) fn list(graph: &Graph, fates: &[Fate]) -> Vec<Quarantined> {
     let mut by_client: BTreeMap<(QuarantineReason, u32), Vec<(&Edge, &str)>> = BTreeMap::new();
     for (edge, fate) in graph.edges.iter().zip(fates) {
         if let Fate::Quarantine(reason, detail) = fate {
-            by_client.entry((*reason, edge.client)).or_default().push((edge, detail));
+            // What belongs to the network itself is nobody's in particular.
+            let client = if *reason == QuarantineReason::Special { u32::MAX } else { edge.client };
+            by_client.entry((*reason, client)).or_default().push((edge, detail));
         }
     }
     let mut result = Vec::new();
@@ -43,8 +45,12 @@ fn entry(graph: &Graph, reason: QuarantineReason, edges: &[(&Edge, &str)]) -> Op
     let name = |node: u32| graph.nodes[node as usize].name.clone();
     let servers: BTreeSet<u32> = edges.iter().map(|(edge, _)| edge.server).collect();
     let services: BTreeSet<_> = edges.iter().map(|(edge, _)| edge.service).collect();
-    let client = name(first.client);
-    let server = if servers.len() == 1 { name(first.server) } else { format!("{} hosts", servers.len()) };
+    let clients: BTreeSet<u32> = edges.iter().map(|(edge, _)| edge.client).collect();
+    let told = |nodes: &BTreeSet<u32>, node: u32| match nodes.len() {
+        1 => name(node),
+        many => format!("{many} hosts"),
+    };
+    let (client, server) = (told(&clients, first.client), told(&servers, first.server));
     let service = (services.len() == 1).then_some(first.service);
     let on = service.map_or_else(|| count(services.len() as u64, "service"), |service| service.to_string());
     Some(Quarantined {

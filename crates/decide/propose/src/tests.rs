@@ -338,6 +338,24 @@ fn a_side_is_not_widened_into_an_environment_that_was_not_seen_on_it() {
 }
 
 #[test]
+fn who_may_administer_is_never_told_from_what_others_do() {
+    let mut net = office();
+    net.hosts("jump", "infra", &["jump1", "jump2"]);
+    net.hosts("caches", "prod", &["c1", "c2"]);
+    for server in ["web1", "web2"] {
+        net.edge("jump1", server, "tcp/22", 40);
+    }
+    for jump in ["jump1", "jump2"] {
+        net.edge(jump, "c1", "tcp/22", 40);
+        net.edge(jump, "c2", "tcp/22", 40);
+    }
+    let (proposal, allowed) = ask(net, &ProposeOptions::default());
+    assert!(allowed("jump1", "web3", "tcp/22"), "two of three web servers stand for the tier");
+    assert!(!allowed("jump2", "web1", "tcp/22"));
+    assert_eq!(rule(&proposal, "jump-to-caches-ssh").from, ["segment:jump"], "both do the same");
+}
+
+#[test]
 fn peoples_rules_are_kept_not_repeated_and_not_contradicted() {
     let text = "kind: Guardrail\nowner: secops\ndeny:\n  - {id: no-db, from: env=corp, to: segment:dbs, why: rule}\n---\n\
                 kind: Segment\nname: dbs\nmembers: [db1]\n---\n\

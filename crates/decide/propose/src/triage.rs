@@ -156,7 +156,7 @@ impl<'a> Context<'a> {
 
     /// What no context can mend.
     fn hopeless(&self, edge: &Edge) -> Option<(QuarantineReason, String)> {
-        if is_icmp_error(edge.service) {
+        if edge.noise != Some(Noise::Special) && is_icmp_error(edge.service) {
             let detail = "reports on another conversation, with which it passes";
             return Some((QuarantineReason::Special, detail.into()));
         }

@@ -54,7 +54,7 @@ pub(crate) struct Drafter<'a> {
 
 /// Bits of a rule's existence: what one more line to read is worth.
 const RULE_BITS: f64 = 8.0;
-/// Least share of members seen for a side of an admin protocol to be a whole cell.
+/// Least share of servers seen for the servers' side of an admin protocol to be a whole cell; the clients' never is.
 const ADMIN_SUPPORT: u8 = 50;
 
 /// One side of a group as counts: how many of the cell's members were seen.
@@ -70,8 +70,37 @@ impl Drafter<'_> {
         merged(match width {
             Width::Exact => self.groups.iter().flat_map(|group| self.exact(group)).collect(),
             Width::Flat => self.flat(),
-            _ => self.groups.iter().map(|group| self.wide(width, group)).collect(),
+            _ => self.joined(self.groups.iter().map(|group| self.wide(width, group))),
         })
+    }
+
+    /// Administrators of the same servers share a rule.
+    fn joined(&self, drafts: impl Iterator<Item = Draft>) -> Vec<Draft> {
+        let mut result: Vec<Draft> = Vec::new();
+        for draft in drafts {
+            let same = |other: &&mut Draft| {
+                other.kind == draft.kind && other.to == draft.to && other.services == draft.services
+            };
+            let admin = draft.services.iter().any(|service| is_admin(*service));
+            match result.iter_mut().rev().take_while(|other| other.kind == draft.kind).find(same) {
+                Some(other) if admin => {
+                    other.from.extend(draft.from);
+                    other.edges.extend(draft.edges);
+                    self.complete(&mut other.from);
+                }
+                _ => result.push(draft),
+            }
+        }
+        result
+    }
+
+    /// A list of all members of a cell is the cell.
+    fn complete(&self, sides: &mut Vec<Side>) {
+        let Some(Side::Node(first)) = sides.first() else { return };
+        let cell = self.cells.of[*first as usize];
+        if sides.len() as u64 == self.cells.list[cell].population {
+            *sides = vec![Side::Cell(cell)];
+        }
     }
 
     /// What a width costs and gives. `sample_flows` counts the connections of the sample that are not noise.
@@ -215,7 +244,12 @@ impl Drafter<'_> {
     }
 
     fn side(&self, cell: usize, nodes: &BTreeMap<u32, u32>, full: bool) -> Vec<Side> {
-        if full { vec![Side::Cell(cell)] } else { nodes.keys().map(|node| self.node(*node)).collect() }
+        if full {
+            return vec![Side::Cell(cell)];
+        }
+        let mut sides = nodes.keys().map(|node| self.node(*node)).collect();
+        self.complete(&mut sides);
+        sides
     }
 
     /// A node by itself; the internet and a cell of one are the cell.
@@ -226,11 +260,11 @@ impl Drafter<'_> {
 
     /// Whether each side of a pair is the whole cell.
     fn choose(&self, width: Width, group: &Group, seen: [Seen; 2], edges: u64) -> (bool, bool) {
-        let may = |side: usize| {
-            let supported = !is_admin(group.service) || self.reaches(seen[side], ADMIN_SUPPORT);
-            group.may_widen[side] && supported
-        };
-        let may = [may(0), may(1)];
+        let admin = is_admin(group.service);
+        let may = [
+            group.may_widen[0] && !admin,
+            group.may_widen[1] && (!admin || self.reaches(seen[1], ADMIN_SUPPORT)),
+        ];
         match width {
             Width::Support(percent) => {
                 (may[0] && self.reaches(seen[0], percent), may[1] && self.reaches(seen[1], percent))
