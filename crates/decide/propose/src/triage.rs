@@ -157,7 +157,7 @@ impl<'a> Context<'a> {
     /// What no context can mend.
     fn hopeless(&self, edge: &Edge) -> Option<(QuarantineReason, String)> {
         if edge.noise != Some(Noise::Special) && is_icmp_error(edge.service) {
-            let detail = "reports on another conversation, with which it passes";
+            let detail = "an ICMP report or neighbour discovery: it passes with what it belongs to";
             return Some((QuarantineReason::Special, detail.into()));
         }
         match edge.noise {
