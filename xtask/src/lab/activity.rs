@@ -91,7 +91,7 @@ impl Activity {
 }
 
 const SSH: &str = "ssh -F none -i {run}/keys/admin -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
-                   -o LogLevel=ERROR -o BatchMode=yes -o ConnectTimeout=8";
+                   -o LogLevel=ERROR -o BatchMode=yes -o ConnectTimeout=5";
 
 /// Options of every SSH command in the lab.
 pub(super) fn ssh() -> &'static str {

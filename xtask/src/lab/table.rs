@@ -113,7 +113,6 @@ impl Table<'_> {
         });
         let attack = self.fates.iter().map(|f| {
             let ports: Vec<String> = f.step.ports.iter().map(u16::to_string).collect();
-            let log = f.denials.iter().max_by_key(|(_, count)| *count);
             json!({
                 "check": format!("{} ({})", f.step.title, f.step.technique),
                 "from": f.step.from,
@@ -121,7 +120,7 @@ impl Table<'_> {
                 "service": format!("tcp/{}", ports.join(",")),
                 "expected": "blocked or contained",
                 "observed": if f.detail.is_empty() { f.verdict.to_owned() } else { format!("{}: {}", f.verdict, f.detail) },
-                "log": log.map(|(d, _)| format!("{} ({} at {})", d.rule, d.direction, d.host)),
+                "log": f.denial().map(|d| format!("{} ({} at {})", d.rule, d.direction, d.host)),
                 "passed": f.verdict != "through",
             })
         });
@@ -134,7 +133,7 @@ fn works(yes: bool) -> &'static str {
 }
 
 fn place(f: &Fate) -> String {
-    let denial = f.denials.iter().max_by_key(|(_, count)| *count).map(|(d, _)| explain(d));
+    let denial = f.denial().map(explain);
     denial.filter(|_| f.verdict == "blocked").unwrap_or_else(|| f.detail.clone())
 }
 
