@@ -6,7 +6,8 @@
 //!
 //! A packet costs about the same whatever the number of rules: replies leave in the second rule; a new conversation
 //! is looked up once by its service in a verdict map, and the chain that it is sent to holds only the rules that
-//! name that service, each with one lookup of its peers in a set.
+//! name that service, each with one lookup of its peers in a set. A service that many rules name gets a second map, from
+//! the peer's address to the chain of the first rule that names it.
 //!
 //! ```text
 //! input:  mode, floor, own addresses -> map in_ports | in_icmp | in_icmpv6 | in_protocols -> in_default
@@ -42,6 +43,8 @@ pub(crate) const TARGET: Target = Target {
          floor",
         "connections that a helper such as FTP's expects are new conversations and need a rule",
         "traffic to or from addresses of the host that the inventory does not know is denied",
+        "a connection that stands when stricter rules are loaded stays; one that nobody tracked before the first load \
+         is a new conversation when its next packet comes, so load mode `observe` or `test` first",
         "forwarded traffic (containers, routers) is not looked at",
         "a rule's id holds up to 100 of `A-Z a-z 0-9 - _ . : / + @`",
         "protocols without ports or ICMP types are allowed wholly or not at all",
