@@ -122,7 +122,8 @@ fn kernel(out: &mut String, attack: &StoryAttack, story: &Story) {
     let passed = attack.kernel.iter().filter(|check| check.passed).count();
     put!(
         out,
-        "<h3>In the kernel</h3><p class=\"lead\">{passed} of {} agree: the compiled rules were loaded and real connections tried.</p>",
+        "<h3>In the kernel</h3><p class=\"lead\">{passed} of {} agree: the compiled rules were loaded and \
+            real connections tried.</p>",
         plural(attack.kernel.len() as u64, "check", "checks")
     );
     let columns = ["Check", "From", "To", "Service", "Policy says", "Kernel did", "Logged rule", "Agrees"];

@@ -27,7 +27,10 @@ fn split(out: &mut String, numbers: &StoryNumbers) {
         ("v-seen", "not governed", numbers.holdout_unknown),
     ];
     let total = parts.iter().map(|part| part.2 as f64).sum::<f64>().max(1.0);
-    out.push_str("<div class=\"split\"><svg viewBox=\"0 0 1000 12\" preserveAspectRatio=\"none\" aria-hidden=\"true\">");
+    out.push_str(
+        "<div class=\"split\"><svg viewBox=\"0 0 1000 12\" preserveAspectRatio=\"none\" \
+        aria-hidden=\"true\">",
+    );
     let mut x = 0.0;
     let room = 1000.0 - 4.0 * parts.iter().filter(|part| part.2 > 0).count() as f64;
     for (class, _, flows) in parts.iter().filter(|part| part.2 > 0) {
@@ -82,8 +85,11 @@ fn table(out: &mut String, story: &Story) {
 }
 
 fn quarantined(out: &mut String, story: &Story) {
-    out.push_str("<h3>Quarantined</h3><p class=\"lead\">Seen while learning and kept out of the policy, because allowing it would teach noise or a mistake. \
-        What is needed after all is one accepted rule away.</p>");
+    out.push_str(
+        "<h3>Quarantined</h3><p class=\"lead\">Seen while learning and kept out of the policy, \
+        because allowing it would teach noise or a mistake. \
+        What is needed after all is one accepted rule away.</p>",
+    );
     let columns = ["Client", "Server", "Service", "#Flows", "Why it was not allowed"];
     let mut table = Table::new("t-quarantined", "Conversations kept out of the policy", &columns);
     for entry in &story.quarantined {

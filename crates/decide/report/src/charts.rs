@@ -6,7 +6,10 @@ use crate::story::{StepOutcome, StoryAttackStep, StoryEstimate, StoryFrontierPoi
 /// A bar filled to a share.
 pub(crate) fn meter(out: &mut String, share: f64) {
     let filled = (drawable(share) * 160.0).max(2.0);
-    out.push_str("<svg class=\"meter\" viewBox=\"0 0 160 6\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"rest\" width=\"160\" height=\"6\" rx=\"3\"/>");
+    out.push_str(
+        "<svg class=\"meter\" viewBox=\"0 0 160 6\" preserveAspectRatio=\"none\" \
+        aria-hidden=\"true\"><rect class=\"rest\" width=\"160\" height=\"6\" rx=\"3\"/>",
+    );
     put!(out, "<rect class=\"full\" width=\"{filled:.1}\" height=\"6\" rx=\"3\"/></svg>");
 }
 
@@ -14,7 +17,10 @@ pub(crate) fn meter(out: &mut String, share: f64) {
 pub(crate) fn interval(out: &mut String, estimate: &StoryEstimate) {
     let end = (drawable(estimate.high) * 1.25).max(0.001);
     let x = |share: f64| (drawable(share) / end).clamp(0.0, 1.0) * 150.0 + 5.0;
-    out.push_str("<svg class=\"meter\" viewBox=\"0 0 160 6\" aria-hidden=\"true\"><rect class=\"rest\" width=\"160\" height=\"6\" rx=\"3\"/>");
+    out.push_str(
+        "<svg class=\"meter\" viewBox=\"0 0 160 6\" aria-hidden=\"true\"><rect class=\"rest\" \
+        width=\"160\" height=\"6\" rx=\"3\"/>",
+    );
     let (low, high) = (x(estimate.low), x(estimate.high));
     put!(
         out,
@@ -119,7 +125,8 @@ fn chart(
         let (cx, cy) = (x(point.rules), y(value(point)));
         put!(
             out,
-            "<circle class=\"dot{}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"{}\"><title>{}: {} rules, {}</title></circle>",
+            "<circle class=\"dot{}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"{}\"><title>{}: {} rules, \
+                {}</title></circle>",
             if point.chosen { " chosen" } else { "" },
             if point.chosen { 5 } else { 3 },
             Text(&point.name),

@@ -1,5 +1,6 @@
-//! A layered drawing, left to right from clients to servers: tiers, order within tiers, places, routes (after Sugiyama,
-//! Tagawa and Toda, 1981). Everything is decided by the input's order, so the same input draws the same picture.
+//! A layered drawing, left to right from clients to servers: tiers, order within tiers, places, routes (after
+//! Sugiyama, Tagawa and Toda, 1981). Everything is decided by the input's order, so the same input draws the
+//! same picture.
 
 mod order;
 mod place;
@@ -85,8 +86,8 @@ struct Chain {
     reversed: bool,
 }
 
-/// Draws cards (those with `rail` in a column of their own at the right) and links. A link from a card to itself gets an
-/// empty route.
+/// Draws cards (those with `rail` in a column of their own at the right) and links. A link from a card to
+/// itself gets an empty route.
 pub(crate) fn lay_out(rail: &[bool], links: &[Link]) -> Layout {
     if rail.is_empty() {
         return Layout::default();
@@ -222,7 +223,8 @@ struct Ports {
 }
 
 impl Ports {
-    /// Spreads the lines at each side of each card, in the order of where they come from, so that they do not cross there.
+    /// Spreads the lines at each side of each card, in the order of where they come from, so that they do not
+    /// cross there.
     fn of(slots: &[Slot], chains: &[Option<Chain>]) -> Self {
         // For each slot and side: (height of the other end, line, whether it is the line's lower end).
         let mut sides: Vec<[Vec<(f64, usize, bool)>; 2]> = vec![[Vec::new(), Vec::new()]; slots.len()];
@@ -256,7 +258,8 @@ fn route(line: usize, chain: &Chain, slots: &[Slot], xs: &[f64], ports: &Ports) 
     }
     let right = |slot: usize| xs[slots[slot].tier] + CARD_WIDTH;
     let left = |slot: usize| xs[slots[slot].tier];
-    // Points from the lower to the higher end: leave at the right, pass straight through columns, enter at the left.
+    // Points from the lower to the higher end: leave at the right, pass straight through columns, enter at
+    // the left.
     let mut points = vec![(right(low), low_y)];
     for slot in &chain.slots[1..chain.slots.len() - 1] {
         points.push((left(*slot), slots[*slot].y));

@@ -1,8 +1,9 @@
-//! One self-contained HTML file that tells what was found, what the policy says, and how far that can be trusted.
+//! One self-contained HTML file that tells what was found, what the policy says, and how far that can be
+//! trusted.
 //!
-//! The file asks for nothing from anywhere: styles and script are inline and pinned by hash in its content security
-//! policy, so that even a name that slipped through the escaping could run nothing. It reads without the script, in
-//! light and dark, on paper, and by keyboard. The same story gives the same bytes.
+//! The file asks for nothing from anywhere: styles and script are inline and pinned by hash in its content
+//! security policy, so that even a name that slipped through the escaping could run nothing. It reads without
+//! the script, in light and dark, on paper, and by keyboard. The same story gives the same bytes.
 //!
 //! To add a part: one file that writes a section, and one line in [`render`].
 

@@ -113,14 +113,23 @@ fn legend(out: &mut String, view: &View<'_>) {
         put!(out, "<i></i>{} <span class=\"num\">{pairs}</span></label>", word(verdict));
     }
     if view.groups.iter().any(|member| member.rail) {
-        out.push_str("<label class=\"layer\"><input type=\"checkbox\" id=\"on-shared\">lines to shared services</label>");
+        out.push_str(
+            "<label class=\"layer\"><input type=\"checkbox\" id=\"on-shared\">lines to shared \
+            services</label>",
+        );
     }
-    out.push_str("<span class=\"hint\">Counts are pairs of groups. Arrows point from client to server, wider with the logarithm of flows.</span></div>");
+    out.push_str(
+        "<span class=\"hint\">Counts are pairs of groups. Arrows point from client to server, \
+        wider with the logarithm of flows.</span></div>",
+    );
 }
 
 fn caption(out: &mut String, view: &View<'_>, shown: &[usize], lines: &Lines) {
-    out.push_str("<figcaption class=\"hint\"><span class=\"js-only\">Select a card, a line or a cell for its details. Keyboard: Tab enters the map, \
-        arrow keys follow the lines, Enter opens, Esc closes. </span>");
+    out.push_str(
+        "<figcaption class=\"hint\"><span class=\"js-only\">Select a card, a line or a cell for \
+        its details. Keyboard: Tab enters the map, \
+        arrow keys follow the lines, Enter opens, Esc closes. </span>",
+    );
     let hidden = view.groups.len() - shown.len();
     if hidden > 0 {
         put!(
@@ -373,6 +382,7 @@ fn self_loop(out: &mut String, view: &View<'_>, group: usize, height: f64) {
     put!(out, "<g class=\"ln {class}\" data-b=\"{at}\" data-f=\"{group}\" data-t=\"{group}\">");
     put!(
         out,
-        "<path class=\"wire\" d=\"M{x:.1} {height:.1}c0 15 28 15 28 1\" stroke-width=\"1.6\" marker-end=\"url(#a-{class})\"/></g>"
+        "<path class=\"wire\" d=\"M{x:.1} {height:.1}c0 15 28 15 28 1\" stroke-width=\"1.6\" \
+            marker-end=\"url(#a-{class})\"/></g>"
     );
 }

@@ -14,7 +14,8 @@ pub(crate) use put;
 
 /// Text from outside, escaped for element content and for quoted attributes.
 ///
-/// Control characters and the marks that reorder text become U+FFFD: a name must not be able to disguise itself.
+/// Control characters and the marks that reorder text become U+FFFD: a name must not be able to disguise
+/// itself.
 pub(crate) struct Text<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Text<'_> {

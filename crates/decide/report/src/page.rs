@@ -62,14 +62,18 @@ impl Page {
             "<meta http-equiv=\"Content-Security-Policy\" content=\"{}\">",
             content_security_policy()
         );
-        out.push_str("<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">");
+        out.push_str(
+            "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta \
+            name=\"color-scheme\" content=\"light dark\">",
+        );
         out.push_str("<meta name=\"referrer\" content=\"no-referrer\"><link rel=\"icon\" href=\"data:,\">");
         put!(&mut out, "<title>{} \u{b7} Ringfence</title><style>{STYLE}</style></head><body>", Text(&title));
         out.push_str("<a class=\"skip\" href=\"#main\">Skip to the report</a>");
         out.push_str(SYMBOLS);
         put!(
             &mut out,
-            "<header class=\"bar\"><a class=\"brand\" href=\"#main\"><svg class=\"mark\" viewBox=\"0 0 20 20\" aria-hidden=\"true\"><use href=\"#mark\"/></svg>Ringfence</a>"
+            "<header class=\"bar\"><a class=\"brand\" href=\"#main\"><svg class=\"mark\" viewBox=\"0 0 20 \
+                20\" aria-hidden=\"true\"><use href=\"#mark\"/></svg>Ringfence</a>"
         );
         put!(
             &mut out,
@@ -78,7 +82,8 @@ impl Page {
         put!(&mut out, "<main id=\"main\">{top}\n{body}</main>");
         put!(
             &mut out,
-            "<footer><span>{}</span><span>Made by Ringfence; this file loads nothing from anywhere.</span></footer>",
+            "<footer><span>{}</span><span>Made by Ringfence; this file loads nothing from \
+                anywhere.</span></footer>",
             Text(&title)
         );
         put!(&mut out, "<script>{SCRIPT}</script></body></html>\n");

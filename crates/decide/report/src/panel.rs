@@ -1,5 +1,5 @@
-//! Details of a card, a line or a cell: kept as data, shown by the page's script when asked for. Nothing is only here:
-//! the tables have it too.
+//! Details of a card, a line or a cell: kept as data, shown by the page's script when asked for. Nothing is
+//! only here: the tables have it too.
 
 use serde::Serialize;
 

@@ -8,34 +8,44 @@ use crate::table::Table;
 const METHOD: [(&str, &str); 5] = [
     (
         "Map",
-        "Flow records are stitched into conversations and given a client and a server with a confidence. What several exporters saw is counted once.",
+        "Flow records are stitched into conversations and given a client and a server with a confidence. \
+            What several exporters saw is counted once.",
     ),
     (
         "Segments",
-        "Workloads that offer and use the same services toward the same peers stand together. Labels are not used, so a label that is wrong cannot hide.",
+        "Workloads that offer and use the same services toward the same peers stand together. Labels are \
+            not used, so a label that is wrong cannot hide.",
     ),
     (
         "Policy",
-        "Rules come from the learning window alone. Each states the conversations it rests on; noise and one-off traffic is quarantined, not allowed.",
+        "Rules come from the learning window alone. Each states the conversations it rests on; noise and \
+            one-off traffic is quarantined, not allowed.",
     ),
     (
         "Replay",
-        "The hold-out window was not seen while learning. False blocks are estimated from it with a 95% interval.",
+        "The hold-out window was not seen while learning. False blocks are estimated from it with a 95% \
+            interval.",
     ),
     (
         "Proof",
-        "Guardrails and sentence tests are decided over exact sets of all packets, not over samples; a failing one shows a packet.",
+        "Guardrails and sentence tests are decided over exact sets of all packets, not over samples; a \
+            failing one shows a packet.",
     ),
 ];
 
 /// What no report of this kind can show.
 const LIMITS: [&str; 6] = [
-    "Traffic that did not happen in the learning window is not in the policy: yearly jobs, failovers and disaster recovery need a person who knows them.",
-    "A hold-out of the same weeks resembles the learning window; the estimate says nothing about a network that changes.",
-    "Flow records show who spoke, not what was said: an allowed service can be misused, and stolen credentials use it like anyone.",
-    "Hosts and paths that no exporter watches, and short flows that a sampler skipped, are missing here without a trace.",
+    "Traffic that did not happen in the learning window is not in the policy: yearly jobs, failovers and \
+        disaster recovery need a person who knows them.",
+    "A hold-out of the same weeks resembles the learning window; the estimate says nothing about a network \
+        that changes.",
+    "Flow records show who spoke, not what was said: an allowed service can be misused, and stolen \
+        credentials use it like anyone.",
+    "Hosts and paths that no exporter watches, and short flows that a sampler skipped, are missing here \
+        without a trace.",
     "The attack is one attack. That its steps are stopped does not prove that another is.",
-    "This is a simulation and its evidence, not a penetration test; PCI DSS 11.4.5 asks for one by an independent, qualified tester.",
+    "This is a simulation and its evidence, not a penetration test; PCI DSS 11.4.5 asks for one by an \
+        independent, qualified tester.",
 ];
 
 /// Writes the section's body.

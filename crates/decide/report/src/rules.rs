@@ -17,7 +17,10 @@ pub(crate) fn rules(out: &mut String, story: &Story) {
     if !story.frontier.is_empty() {
         widths(out, story);
     }
-    out.push_str("<div class=\"tools js-only\"><label>Filter <input type=\"search\" data-cards=\"rules\" placeholder=\"segment, service, id\"></label><span class=\"hits\" aria-live=\"polite\"></span></div>");
+    out.push_str(
+        "<div class=\"tools js-only\"><label>Filter <input type=\"search\" data-cards=\"rules\" \
+        placeholder=\"segment, service, id\"></label><span class=\"hits\" aria-live=\"polite\"></span></div>",
+    );
     out.push_str("<div id=\"rules\">");
     let guardrails: Vec<usize> =
         (0..story.rules.len()).filter(|at| story.rules[*at].action != Action::Allow).collect();
@@ -45,8 +48,11 @@ pub(crate) fn rules(out: &mut String, story: &Story) {
 }
 
 fn widths(out: &mut String, story: &Story) {
-    out.push_str("<p class=\"lead\">Few broad rules are easy to keep but allow more than was needed; many narrow ones break what was not yet seen. \
-        These widths were tried.</p>");
+    out.push_str(
+        "<p class=\"lead\">Few broad rules are easy to keep but allow more than was needed; many \
+        narrow ones break what was not yet seen. \
+        These widths were tried.</p>",
+    );
     frontier(out, &story.frontier);
     out.push_str("<details class=\"more\"><summary>The same as a table</summary>");
     let columns = ["Width", "#Rules", "#Allowed but never seen", "#Traffic covered", "Chosen"];
@@ -76,7 +82,8 @@ const fn mode_says(mode: Mode) -> &'static str {
 fn scope(out: &mut String, story: &Story, name: &str, about: &str, rules: &[usize]) {
     put!(
         out,
-        "<details class=\"scope\" open><summary><h3>{}</h3><span class=\"sub\">{}. {about}</span></summary><ul class=\"rules\">",
+        "<details class=\"scope\" open><summary><h3>{}</h3><span class=\"sub\">{}. \
+            {about}</span></summary><ul class=\"rules\">",
         Text(name),
         plural(rules.len() as u64, "rule", "rules")
     );
@@ -94,7 +101,8 @@ fn rule(out: &mut String, at: usize, rule: &StoryRule) {
     };
     put!(
         out,
-        "<li id=\"rule-{at}\" class=\"rule\"><div class=\"what\"><p class=\"sentence\"><span class=\"act {class}\">{word}</span> "
+        "<li id=\"rule-{at}\" class=\"rule\"><div class=\"what\"><p class=\"sentence\"><span class=\"act \
+            {class}\">{word}</span> "
     );
     sentence(out, rule);
     put!(out, "</p><p class=\"sub\">{}</p></div><div class=\"basis\">", Text(&rule.why));
@@ -175,7 +183,8 @@ fn written(out: &mut String, rule: &StoryRule) {
     if !rule.yaml.is_empty() {
         put!(
             out,
-            "<div class=\"code\"><button type=\"button\" class=\"copy js-only\">Copy</button><pre tabindex=\"0\" role=\"region\" aria-label=\"Rule {id} as written\"><code>{}</code></pre></div>",
+            "<div class=\"code\"><button type=\"button\" class=\"copy js-only\">Copy</button><pre \
+                tabindex=\"0\" role=\"region\" aria-label=\"Rule {id} as written\"><code>{}</code></pre></div>",
             Text(rule.yaml.trim_end())
         );
     }

@@ -21,7 +21,10 @@ pub(crate) fn segments(out: &mut String, story: &Story, view: &View<'_>) {
         out.push_str("<p class=\"hint\">Every workload with traffic found a segment.</p>");
         return;
     }
-    out.push_str("<h3>Unassigned</h3><p class=\"lead\">Left alone rather than guessed; name a segment for them, or wait for more traffic.</p>");
+    out.push_str(
+        "<h3>Unassigned</h3><p class=\"lead\">Left alone rather than guessed; name a segment for \
+        them, or wait for more traffic.</p>",
+    );
     let mut table =
         Table::new("t-unassigned", "Workloads without a segment", &["Workload", "Why", "Nearest segments"]);
     for unassigned in &story.unassigned {

@@ -1,5 +1,5 @@
-//! What a report tells, as plain values. The caller fills them from the graph, the policy and the replay; nothing here
-//! refers to those crates, so that a report can also be made from values that were stored.
+//! What a report tells, as plain values. The caller fills them from the graph, the policy and the replay;
+//! nothing here refers to those crates, so that a report can also be made from values that were stored.
 //!
 //! Every text is shown as text: markup in a name stays visible and harmless.
 

@@ -59,12 +59,14 @@ impl Table {
             );
             put!(
                 out,
-                "placeholder=\"name, service, reason\"></label><span class=\"hits\" aria-live=\"polite\">{rows} rows</span></div>"
+                "placeholder=\"name, service, reason\"></label><span class=\"hits\" \
+                    aria-live=\"polite\">{rows} rows</span></div>"
             );
         }
         put!(
             out,
-            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table id=\"{id}\" class=\"rows\">"
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table \
+                id=\"{id}\" class=\"rows\">"
         );
         put!(
             out,
@@ -73,7 +75,8 @@ impl Table {
         if left_out > 0 {
             put!(
                 out,
-                "<p class=\"hint\">{left_out} more rows are not printed here; the commands' csv output has them all.</p>"
+                "<p class=\"hint\">{left_out} more rows are not printed here; the commands' csv output has \
+                    them all.</p>"
             );
         }
         out.push_str("</div>");

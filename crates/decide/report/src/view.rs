@@ -58,8 +58,8 @@ struct Gather<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Indexes the map's input. Nodes without a known group, and edges whose ends are not among the nodes, stand in a
-    /// group of their own at the end, so that nothing is silently left out.
+    /// Indexes the map's input. Nodes without a known group, and edges whose ends are not among the nodes,
+    /// stand in a group of their own at the end, so that nothing is silently left out.
     pub(crate) fn of(story: &'a MapStory) -> Self {
         let mut groups: Vec<Member<'a>> = Vec::new();
         let mut index: BTreeMap<&str, usize> = BTreeMap::new();
@@ -113,9 +113,9 @@ impl<'a> View<'a> {
         }
     }
 
-    /// A group that more than six tenths of the others use, or that uses them, would draw a star over the map: it goes to
-    /// the rail even when nobody marked it as shared. Small maps keep all; and where many groups are like that, the network
-    /// is a mesh and has no stars.
+    /// A group that more than six tenths of the others use, or that uses them, would draw a star over the
+    /// map: it goes to the rail even when nobody marked it as shared. Small maps keep all; and where many
+    /// groups are like that, the network is a mesh and has no stars.
     fn fold_shared(&mut self) {
         let groups = self.groups.len();
         if groups < 7 {

@@ -34,8 +34,8 @@ fn between(above: &Slot, below: &Slot) -> f64 {
     (above.height + below.height) / 2.0 + air
 }
 
-/// Moves a column's slots as near as possible to the mean of what they are joined to (least squares under the order, by
-/// pooling adjacent violators).
+/// Moves a column's slots as near as possible to the mean of what they are joined to (least squares under the
+/// order, by pooling adjacent violators).
 fn settle(slots: &mut [Slot], column: &[usize]) {
     let mut pools: Vec<(f64, f64)> = Vec::new();
     let mut offsets = Vec::with_capacity(column.len());

@@ -7,8 +7,8 @@ use super::Link;
 /// No more columns than people can follow; deeper graphs are compressed.
 const MOST_TIERS: usize = 5;
 
-/// Tier of every card: 0 for who only asks, one more than its furthest client for who is asked; the rail's cards come
-/// after all others. Cycles are cut where they carry least.
+/// Tier of every card: 0 for who only asks, one more than its furthest client for who is asked; the rail's
+/// cards come after all others. Cycles are cut where they carry least.
 pub(crate) fn tiers(rail: &[bool], links: &[Link]) -> Vec<usize> {
     let mut weights: BTreeMap<(usize, usize), f64> = BTreeMap::new();
     for link in links.iter().filter(|l| l.shapes_tiers && l.from != l.to && !rail[l.from] && !rail[l.to]) {
@@ -52,8 +52,8 @@ fn place_strangers(
     }
 }
 
-/// While there are too many tiers, joins the two neighbours that the fewest flows pass between: a backup server at the end
-/// of a long chain then stands beside what it copies, and the busy tiers stay apart.
+/// While there are too many tiers, joins the two neighbours that the fewest flows pass between: a backup
+/// server at the end of a long chain then stands beside what it copies, and the busy tiers stay apart.
 fn merge_light_tiers(links: &[Link], tier: &mut [usize]) {
     loop {
         let deepest = tier.iter().copied().max().unwrap_or(0);
