@@ -294,6 +294,12 @@ impl Step {
         own || hopping || setting_off
     }
 
+    /// Whether its own traffic goes to that workload, or to what the truth calls so.
+    pub(super) fn aims_at(&self, server: &str) -> bool {
+        let ip = site::address(server);
+        self.to.iter().any(|to| to == server || *to == ip || owner(to) == server || in_range(to, &ip))
+    }
+
     /// Open ports that a scan found, by workload id.
     pub(super) fn found(said: &str) -> BTreeSet<(String, u16)> {
         let mut found = BTreeSet::new();

@@ -66,7 +66,9 @@ pub(super) struct Fate {
 impl Fate {
     /// The denial that tells best where the step dies: of its own traffic, else the most frequent on the way to it.
     pub(super) fn denial(&self) -> Option<&Denial> {
-        let own = |d: &Denial| d.client == self.step.from && self.step.ports.contains(&d.port);
+        let own = |d: &Denial| {
+            d.client == self.step.from && self.step.ports.contains(&d.port) && self.step.aims_at(&d.server)
+        };
         self.denials.iter().max_by_key(|(d, count)| (own(d), *count)).map(|(d, _)| d)
     }
 }
