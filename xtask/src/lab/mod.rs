@@ -46,7 +46,7 @@ pub(crate) fn main(arguments: &[String]) -> anyhow::Result<()> {
             })
         }
         Some("up") => up(),
-        Some("down") => net::down(),
+        Some("down") => net::clean(),
         Some("guard") => net::guard(rest.first().map_or("", String::as_str)),
         Some("node") => node::main(rest),
         other => bail!("`lab {}`: expected record, prove, up or down", other.unwrap_or_default()),

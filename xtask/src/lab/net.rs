@@ -75,8 +75,14 @@ pub(super) fn guard(run: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Removes what a killed lab left behind; refuses while a lab is up.
+pub(super) fn clean() -> anyhow::Result<()> {
+    let _lock = lock()?;
+    down()
+}
+
 /// Kills what runs in the lab's namespaces and deletes them.
-pub(super) fn down() -> anyhow::Result<()> {
+fn down() -> anyhow::Result<()> {
     let listed = Command::new("ip").args(["netns", "list"]).output().context("cannot run `ip`")?;
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let names: Vec<&str> = listed
