@@ -31,7 +31,7 @@ fn workloads_are_kept_with_their_history() {
     let receipt = lake.store_workloads(&[web.clone(), db.clone()], Storing::Merge).unwrap();
     assert_eq!(receipt, AssetReceipt { added: 2, ..AssetReceipt::default() });
     assert_eq!(lake.inventory(None).unwrap().workloads(), [db.clone(), web.clone()]);
-    let receipt = lake.store_workloads(&[web.clone()], Storing::Merge).unwrap();
+    let receipt = lake.store_workloads(std::slice::from_ref(&web), Storing::Merge).unwrap();
     assert_eq!(receipt, AssetReceipt { unchanged: 2, ..AssetReceipt::default() });
     // The address of `web` goes to a new `api`, `web` gets another one and another role; `db` is gone.
     let at = 4_000_000_000_000_000;
