@@ -35,6 +35,7 @@ pub(crate) const ALL: &[Package] = &[
     package("opensmtpd", "/usr/sbin/smtpd"),
     package("swaks", "/usr/bin/swaks"),
     package("netcat-openbsd", "/bin/nc.openbsd"),
+    package("iputils-ping", "/usr/bin/ping"),
     package("tcpdump", "/usr/bin/tcpdump"),
     package("conntrack", "/usr/sbin/conntrack"),
     package("curl", "/usr/bin/curl"),

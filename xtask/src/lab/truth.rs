@@ -341,11 +341,11 @@ fn segments() -> BTreeMap<String, Vec<&'static str>> {
 
 /// Writes `inventory.csv`: one row a host and address.
 pub(super) fn inventory(folder: &Path) -> anyhow::Result<()> {
-    let mut text = "id,name,ip,criticality,role,app,env,loc\n".to_owned();
+    let mut text = "id,name,ip,criticality,role,app,env,loc,instance\n".to_owned();
     for h in HOSTS {
         for ip in std::iter::once(h.ip()).chain(h.ip6()) {
             let (id, crit, role, app, env, loc) = (h.id, h.criticality, h.role, h.app, h.env, h.loc());
-            text += &format!("{id},{id}.{},{ip},{crit},{role},{app},{env},{loc}\n", super::site::DOMAIN);
+            text += &format!("{id},{id}.{},{ip},{crit},{role},{app},{env},{loc},{id}\n", super::site::DOMAIN);
         }
     }
     Ok(fs::write(folder.join("inventory.csv"), text)?)

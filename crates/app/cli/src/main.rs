@@ -1,9 +1,12 @@
 //! The `ringfence` command.
 
 mod commands;
+mod flow_input;
 mod output;
+mod policy_files;
 mod project;
 mod story;
+mod world;
 
 use std::io;
 use std::path::PathBuf;
@@ -17,8 +20,10 @@ use crate::project::Project;
 /// Micro-segmentation from evidence: see flows, learn segments, propose policy, prove it, enforce it.
 #[derive(Parser)]
 #[command(name = "ringfence", version, propagate_version = true, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 ok; 1 failed; 2 differences (--detailed-exitcode); 3 a test or guardrail failed; \
-4 findings at or over --fail-on; 64 usage; 130 interrupted.")]
+#[command(
+    after_help = "Exit codes: 0 ok; 1 failed; 2 differences (--detailed-exitcode); 3 a test or guardrail failed; \
+4 findings at or over --fail-on; 64 usage; 130 interrupted."
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -30,13 +35,26 @@ struct Cli {
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Global {
     /// Project folder (default: the nearest one upwards with a ringfence.toml).
-    #[arg(long, global = true, value_name = "DIR", env = "RINGFENCE_PROJECT", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "RINGFENCE_PROJECT",
+        help_heading = "Global options"
+    )]
     project: Option<PathBuf>,
     /// How to print.
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT", help_heading = "Global options")]
     output: Option<Format>,
     /// When to colour.
-    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN",
+        help_heading = "Global options"
+    )]
     color: Color,
 }
 
@@ -124,9 +142,9 @@ impl std::fmt::Display for UsageError {
 impl std::error::Error for UsageError {}
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-    })
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
 }
 
 /// The whole command tree, for completions and man pages.

@@ -19,6 +19,14 @@ pub(crate) enum Format {
     Csv,
     /// One YAML document.
     Yaml,
+    /// Graphviz (`map`).
+    Dot,
+    /// Mermaid (`map`).
+    Mermaid,
+    /// One self-contained page (`map`, `report`).
+    Html,
+    /// JUnit XML (`test`).
+    Junit,
 }
 
 /// Rows under a header, with the document that they are a view of.
@@ -71,6 +79,13 @@ impl Listing {
                     writeln!(out, "{}", cells.join(","))?;
                 }
             }
+            Format::Dot | Format::Mermaid | Format::Html | Format::Junit => {
+                return Err(crate::UsageError(format!(
+                    "this command cannot print {}; it prints table, json, ndjson, csv and yaml",
+                    format!("{format:?}").to_lowercase()
+                ))
+                .into());
+            }
         }
         out.flush()?;
         Ok(())
@@ -88,13 +103,17 @@ impl Listing {
     }
 
     fn whole(&self) -> Value {
-        if self.document.is_null() { versioned(json!({ "items": self.all_objects() })) } else { self.document.clone() }
+        if self.document.is_null() {
+            versioned(json!({ "items": self.all_objects() }))
+        } else {
+            self.document.clone()
+        }
     }
 
     fn write_table(&self, out: &mut impl Write) -> io::Result<()> {
         if !self.rows.is_empty() {
             let mut table = Table::new();
-            table.load_preset(presets::NOTHING);
+            table.load_style(presets::NOTHING);
             if let Some(width) = terminal_width() {
                 table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
             }
@@ -134,7 +153,11 @@ pub(crate) fn printable(text: &str) -> String {
 }
 
 fn csv_cell(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Counts for people: `12,345`.
@@ -172,7 +195,10 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!((grouped(0), grouped(999), grouped(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
+        assert_eq!(
+            (grouped(0), grouped(999), grouped(1_234_567)),
+            ("0".into(), "999".into(), "1,234,567".into())
+        );
         assert_eq!((bytes_text(999), bytes_text(12_345_678)), ("999 B".into(), "12.3 MB".into()));
     }
 

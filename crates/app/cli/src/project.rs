@@ -59,16 +59,18 @@ impl Project {
         };
         let file = root.join(CONFIG_FILE);
         let config = if file.is_file() {
-            let text =
-                std::fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+            let text = std::fs::read_to_string(&file)
+                .with_context(|| format!("cannot read `{}`", file.display()))?;
             toml::from_str::<Config>(&text).with_context(|| {
-                format!("`{}` is not a valid configuration; known keys are `lake` and `policies`", file.display())
+                format!(
+                    "`{}` is not a valid configuration; known keys are `lake` and `policies`",
+                    file.display()
+                )
             })?
         } else {
             Config::default()
         };
-        let mut settings =
-            vec![Setting { name: "project", value: root.display().to_string(), origin }];
+        let mut settings = vec![Setting { name: "project", value: root.display().to_string(), origin }];
         let mut choose = |name: &'static str, variable: &str, configured: Option<PathBuf>, default: &str| {
             let (path, origin) = match (std::env::var_os(variable), configured) {
                 (Some(value), _) => (PathBuf::from(value), variable.to_owned()),

@@ -91,7 +91,7 @@ pub(crate) fn why(drafter: &Drafter<'_>, draft: &Draft, evidence: &RuleEvidence)
 pub(crate) fn samples(graph: &Graph, draft: &Draft) -> Vec<Sample> {
     let mut indices = draft.edges.clone();
     indices.sort_by_key(|index| (std::cmp::Reverse(graph.edges[*index].flows), *index));
-    let name = |node: u32| graph.nodes[node as usize].name.clone();
+    let name = |node: u32| graph.nodes[node as usize].id.0.clone();
     let sample = |index: &usize| {
         let edge = &graph.edges[*index];
         Sample {
@@ -116,7 +116,7 @@ fn side_words(drafter: &Drafter<'_>, sides: &[Side], seen: u64) -> String {
             1 => name(*cell).to_owned(),
             all => format!("{} in {}", of(all), name(*cell)),
         },
-        [Side::Node(node)] => drafter.graph.nodes[*node as usize].name.clone(),
+        [Side::Node(node)] => drafter.graph.nodes[*node as usize].id.0.clone(),
         [Side::Node(node), ..] => {
             let cell = drafter.cells.of[*node as usize];
             format!("{} in {}", of(drafter.cells.list[cell].population), name(cell))

@@ -42,7 +42,7 @@ pub(crate) fn list(graph: &Graph, fates: &[Fate]) -> Vec<Quarantined> {
 
 fn entry(graph: &Graph, reason: QuarantineReason, edges: &[(&Edge, &str)]) -> Option<Quarantined> {
     let (first, detail) = edges.first()?;
-    let name = |node: u32| graph.nodes[node as usize].name.clone();
+    let name = |node: u32| graph.nodes[node as usize].id.0.clone();
     let servers: BTreeSet<u32> = edges.iter().map(|(edge, _)| edge.server).collect();
     let services: BTreeSet<_> = edges.iter().map(|(edge, _)| edge.service).collect();
     let clients: BTreeSet<u32> = edges.iter().map(|(edge, _)| edge.client).collect();

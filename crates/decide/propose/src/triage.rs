@@ -209,7 +209,7 @@ impl<'a> Context<'a> {
         if leaving.len() * 2 > users.len() && leaving.len() > 1 {
             return None;
         }
-        let own = &self.graph.nodes[*own as usize].name;
+        let own = &self.graph.nodes[*own as usize].id.0;
         Some(format!(
             "`{client}` has its own server for {} (`{own}`), and {} of {} asks `{server}` instead",
             edge.service,

@@ -178,7 +178,7 @@ impl Writer<'_> {
         let cells = &self.drafter.cells;
         match sides {
             [Side::Cell(cell)] => cells.list[*cell].name.clone(),
-            [Side::Node(node)] => slug(&self.drafter.graph.nodes[*node as usize].name),
+            [Side::Node(node)] => slug(&self.drafter.graph.nodes[*node as usize].id.0),
             [Side::Node(node), ..] => format!("some-{}", cells.list[cells.of[*node as usize]].name),
             [Side::Everybody, ..] => String::from("all"),
             _ => String::from("many"),

@@ -112,7 +112,7 @@ fn with_partner(name: &str, traits: &[Trait], graph: &Graph) -> String {
     match partners.next() {
         Some((side, node)) => {
             let word = if side == Side::Offers { "for" } else { "of" };
-            format!("{name}-{word}-{}", slug(&graph.nodes[node as usize].name))
+            format!("{name}-{word}-{}", slug(&graph.nodes[node as usize].id.0))
         }
         None => name.to_owned(),
     }

@@ -91,7 +91,8 @@ impl UdpListener {
     }
 
     /// Receives until `stop` is set, and hands out each batch when it is full or old; `give` may take the rows out and
-    /// need not empty the batch. Returns at most a tenth of a second after `stop`, when everything received was given.
+    /// need not empty the batch. On a quiet network it is given an empty batch instead, so that it can act on time.
+    /// Returns at most a tenth of a second after `stop`, when everything received was given.
     ///
     /// # Errors
     /// When the socket fails, or with the first error of `give`.
@@ -106,12 +107,10 @@ impl UdpListener {
             let stopping = stop.load(Ordering::Relaxed);
             let quiet = !self.receive(&mut batch)?;
             let old = since.elapsed() >= self.options.flush_interval;
-            if !batch.is_empty() && (batch.len() >= BATCH_ROWS || old || stopping && quiet) {
+            if batch.len() >= BATCH_ROWS || old || stopping && quiet {
                 self.count_kernel_drops();
                 give(&mut batch)?;
                 batch.clear();
-            }
-            if batch.is_empty() {
                 since = Instant::now();
             }
             // What had arrived before the stop is still taken, unless it never ends.

@@ -170,9 +170,11 @@ impl ImportTx<'_> {
     /// When files cannot be written; the import is then lost, what was committed before is not.
     pub fn append(&mut self, batch: &FlowBatch) -> Result<(), LakeError> {
         self.flows += batch.len() as u64;
-        for at in &batch.start {
-            let window = self.window.get_or_insert(TimeWindow { from: *at, to: *at });
-            *window = TimeWindow { from: window.from.min(*at), to: window.to.max(*at) };
+        let bounds =
+            batch.start.iter().fold((Micros::MAX, Micros::MIN), |(a, b), at| (a.min(*at), b.max(*at)));
+        if !batch.is_empty() {
+            let window = self.window.get_or_insert(TimeWindow { from: bounds.0, to: bounds.1 });
+            *window = TimeWindow { from: window.from.min(bounds.0), to: window.to.max(bounds.1) };
         }
         let (id, named) = (self.id, &mut self.named);
         let mut name = || next_name(id, named);

@@ -1,5 +1,8 @@
 //! One file a command, one row in the table below.
 
+pub(crate) use self::report::{frontier, quarantined};
+pub(crate) use self::test::explanation;
+
 use crate::{Exit, Global};
 
 macro_rules! commands {

@@ -73,7 +73,7 @@ pub(super) struct State {
     /// Milliseconds since the epoch when it started, if options data said so.
     pub(super) system_init: Option<u64>,
     /// Port and number that the next datagram should have.
-    expected: Option<(u16, u32)>,
+    expected: Option<(u16, u32, u32)>,
 }
 
 /// A datagram being decoded, or a set of one that waited.
@@ -516,13 +516,17 @@ impl State {
 }
 
 /// Compares a sequence number with what the last datagram promised.
+///
+/// By RFC 7011 the number counts what was sent before the message; softflowd 1.1 counts the message itself too, so its
+/// number exceeds the last one by the message's own step. Either is in order.
 fn sequence(state: &mut State, port: u16, number: u32, step: u32, ledger: &mut Ledger) {
-    if let Some((known, expected)) = state.expected
+    if let Some((known, last, last_step)) = state.expected
         && known == port
-        && number != expected
+        && number != last.wrapping_add(last_step)
+        && number != last.wrapping_add(step)
     {
-        let ahead = number.wrapping_sub(expected);
+        let ahead = number.wrapping_sub(last.wrapping_add(last_step));
         ledger.sequence_jump(&state.name.0, (ahead < 1 << 31).then_some(ahead));
     }
-    state.expected = Some((port, number.wrapping_add(step)));
+    state.expected = Some((port, number, step));
 }

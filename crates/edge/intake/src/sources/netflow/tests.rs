@@ -352,6 +352,9 @@ fn sequence_numbers_tell_of_losses() {
     let bench =
         decoded(&[ipfix(3, 0, &[set(2, &template(256, &BASE))]), data(0, 2), data(2, 1), data(10, 1)]);
     assert_eq!(bench.ledger.summary.sequences["192.0.2.1/3"].missing, 7);
+    // Some exporters count the message itself.
+    let bench = decoded(&[ipfix(3, 0, &[set(2, &template(256, &BASE))]), data(2, 2), data(3, 1), data(8, 5)]);
+    assert!(bench.ledger.summary.sequences.is_empty());
 }
 
 #[test]

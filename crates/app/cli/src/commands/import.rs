@@ -1,0 +1,161 @@
+//! `ringfence import`.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use converse::{Rollup, ServiceTable};
+use indicatif::{ProgressBar, ProgressStyle};
+use lake::{Begun, HOUR_US, ImportReceipt, Lake, SourceIdentity};
+use serde_json::json;
+
+use crate::flow_input::{FlowArgs, Outcome, Piece, RejectLog, list_formats, print_losses, read_oriented};
+use crate::output::{Format, Listing, bytes_text, grouped};
+use crate::{Exit, Global};
+
+/// Rollup rows held before they are handed to the lake (about 150 bytes each).
+const ROLLUP_ROWS: usize = 500_000;
+
+#[derive(clap::Args)]
+pub(crate) struct Import {
+    #[command(flatten)]
+    input: FlowArgs,
+    /// Import again what was imported before: the flows are read anew and replace what is stored.
+    #[arg(long)]
+    again: bool,
+}
+
+/// What became of one input.
+pub(crate) enum Done {
+    /// Its flows are stored.
+    Stored(ImportReceipt, Box<Outcome>),
+    /// They were stored before.
+    Before(ImportReceipt),
+}
+
+impl Import {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<Exit> {
+        if self.input.list {
+            return list_formats(global.format_or(Format::Table)).map(|()| Exit::Ok);
+        }
+        let pieces = self.input.pieces()?;
+        let project = global.project()?;
+        let mut lake = Lake::open(&project.lake)?;
+        let rejects = self.input.reject_log()?;
+        let mut table = ServiceTable::new();
+        let mut listing = Listing::new(&["file", "format", "flows", "conversations", "status"]);
+        let (mut failures, mut flows) = (0, 0);
+        for piece in &pieces {
+            match store(&mut lake, self.input.format(), piece, &rejects, &mut table, self.again) {
+                Ok(Done::Stored(receipt, outcome)) => {
+                    flows += receipt.flows;
+                    print_losses(&outcome.summary);
+                    let status = if outcome.damage.is_some() { "damaged" } else { "stored" };
+                    add(&mut listing, piece, &receipt, outcome.format, status);
+                    if let Some(damage) = &outcome.damage {
+                        anstream::eprintln!("\u{1b}[1;31merror:\u{1b}[0m {damage}");
+                        failures += 1;
+                    }
+                }
+                Ok(Done::Before(receipt)) => add(&mut listing, piece, &receipt, &receipt.format, "stored before"),
+                Err(error) => {
+                    anstream::eprintln!("\u{1b}[1;31merror:\u{1b}[0m {error:#}");
+                    failures += 1;
+                }
+            }
+        }
+        rejects.finish()?;
+        listing.summary = format!("{} flows stored in `{}`", grouped(flows), project.lake.display());
+        listing.print(global.format_or(Format::Table))?;
+        if failures > 0 {
+            bail!("{failures} of {} inputs failed; the others are stored", pieces.len());
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+fn add(listing: &mut Listing, piece: &Piece, receipt: &ImportReceipt, format: &str, status: &str) {
+    listing.objects.push(json!({
+        "file": piece.label, "format": format, "flows": receipt.flows, "conversations": receipt.edges,
+        "bytes_stored": receipt.bytes, "status": status,
+    }));
+    listing.row([
+        piece.label.clone(),
+        format.to_owned(),
+        grouped(receipt.flows),
+        grouped(receipt.edges),
+        status.to_owned(),
+    ]);
+}
+
+/// Stores one input: all of it in one transaction.
+pub(crate) fn store(
+    lake: &mut Lake,
+    format: &str,
+    piece: &Piece,
+    rejects: &RejectLog,
+    table: &mut ServiceTable,
+    again: bool,
+) -> anyhow::Result<Done> {
+    // Standard input is known by its content like any other source, so it has to be there as a whole first.
+    let spooled;
+    let piece = if piece.path == Path::new("-") {
+        spooled = spool(lake.root())?;
+        &Piece { path: spooled.path().to_path_buf(), label: piece.label.clone() }
+    } else {
+        piece
+    };
+    let failed = || format!("cannot read `{}`", piece.label);
+    let size = std::fs::metadata(&piece.path).with_context(failed)?.len();
+    let identity = SourceIdentity::of_reader(format, &piece.label, File::open(&piece.path).with_context(failed)?)
+        .with_context(failed)?;
+    let mut transaction = if again {
+        lake.begin_import_again(identity)?
+    } else {
+        match lake.begin_import(identity)? {
+            Begun::AlreadyImported(receipt) => return Ok(Done::Before(receipt)),
+            Begun::New(transaction) => transaction,
+        }
+    };
+    let progress = progress(&piece.label, size);
+    let mut rollup = Rollup::new(HOUR_US);
+    let outcome = read_oriented(format, piece, rejects, table, |chunk| {
+        rollup.add(chunk);
+        if rollup.len() >= ROLLUP_ROWS {
+            transaction.append_rollups(&rollup.drain())?;
+        }
+        transaction.append(chunk)?;
+        progress.set_message(format!("{} flows", grouped(transaction.flows())));
+        progress.tick();
+        Ok(())
+    })?;
+    transaction.append_rollups(&rollup.drain())?;
+    if outcome.damage.is_some() && transaction.flows() == 0 {
+        // Nothing was gained: the error is all there is to say, and a mended file may be imported under this name.
+        return Err(outcome.damage.map_or_else(|| anyhow::anyhow!("nothing was read"), Into::into));
+    }
+    let receipt = transaction.commit()?;
+    progress.finish_and_clear();
+    Ok(Done::Stored(receipt, Box::new(outcome)))
+}
+
+fn spool(folder: &Path) -> anyhow::Result<tempfile::NamedTempFile> {
+    let mut file = tempfile::NamedTempFile::new_in(folder).context("cannot keep standard input in the lake's folder")?;
+    std::io::copy(&mut std::io::stdin().lock(), &mut file).context("cannot read standard input")?;
+    Ok(file)
+}
+
+/// Shown on a terminal only.
+fn progress(label: &str, size: u64) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {msg} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_prefix(format!("{label} ({})", bytes_text(size)));
+    bar
+}
+
+/// The files of a list, for commands that compose an import.
+pub(crate) fn piece(path: PathBuf) -> Piece {
+    Piece { label: path.display().to_string(), path }
+}

@@ -1,0 +1,87 @@
+//! `ringfence simulate`.
+
+use std::path::PathBuf;
+
+use model::IpSet;
+use simulate::{Replay, SimulateOptions};
+
+use crate::output::{Format, Listing, grouped, percent};
+use crate::world::{AsOfArgs, WindowArgs, World};
+use crate::{Exit, Global};
+
+#[derive(clap::Args)]
+pub(crate) struct Simulate {
+    /// Policy files or folders; the project's when none is given.
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    window: WindowArgs,
+    #[command(flatten)]
+    as_of: AsOfArgs,
+    /// Fail with 3 when less than this share of conversations would be allowed, 0 to 1.
+    #[arg(long, value_name = "SHARE")]
+    min_coverage: Option<f64>,
+}
+
+/// Replays a window against a resolved policy. Clients that the graph marks as scanners are suspects.
+pub(crate) fn replay(
+    world: &World,
+    resolved: &policy::Resolved,
+    window: model::TimeWindow,
+    at: model::Micros,
+) -> anyhow::Result<Replay> {
+    let conversations = world.conversations(window)?;
+    let graph = world.graph(&conversations, world.end_of(window)?);
+    let scanners = graph.nodes.iter().filter(|node| node.scanner.is_some());
+    let suspects = IpSet::from_ranges(scanners.flat_map(|node| node.addresses.iter().map(|ip| (*ip, *ip))));
+    let options = SimulateOptions { suspects, ..SimulateOptions::at(&world.inventory.as_of(at)) };
+    Ok(simulate::simulate(resolved, &conversations, &options))
+}
+
+impl Simulate {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<Exit> {
+        let world = World::open(global)?;
+        let at = self.as_of.moment()?;
+        let (files, set) = world.policy(&self.paths)?;
+        let resolved = world.resolve(&files, &set, at)?;
+        let replay = replay(&world, &resolved, self.window.window()?, at)?;
+        listing(&replay)?.print(global.format_or(Format::Table))?;
+        let short = self.min_coverage.is_some_and(|least| replay.coverage < least);
+        Ok(if short { Exit::TestFailed } else { Exit::Ok })
+    }
+}
+
+fn listing(replay: &Replay) -> anyhow::Result<Listing> {
+    let mut listing = Listing::new(&["would_block", "service", "flows", "why", "plausibility"]);
+    for blocked in &replay.blocked {
+        listing.objects.push(serde_json::to_value(blocked)?);
+        let plausibility = serde_json::to_value(blocked.plausibility)?;
+        listing.row([
+            format!("{} -> {}", blocked.client, blocked.server),
+            blocked.service.to_string(),
+            grouped(blocked.flows),
+            blocked.why.clone(),
+            plausibility.as_str().unwrap_or_default().to_owned(),
+        ]);
+    }
+    listing.document(serde_json::to_value(replay)?);
+    let estimate = &replay.false_block_estimate;
+    listing.summary = format!(
+        "{} connections: {} allowed, {} would be blocked, {} unknown, {} unmanaged\n\
+         {} conversations: coverage {} ({} of connections); over-permission {:.1}\n\
+         false blocks: {} of legitimate conversations (95% interval {} to {}); {} rules unused",
+        grouped(replay.flows_total),
+        grouped(replay.allowed),
+        grouped(replay.would_block),
+        grouped(replay.unknown),
+        grouped(replay.unmanaged),
+        grouped(replay.conversations.total),
+        percent(replay.coverage),
+        percent(replay.coverage_flows),
+        replay.over_permission,
+        percent(estimate.mid),
+        percent(estimate.low),
+        percent(estimate.high),
+        replay.unused_rules.len(),
+    );
+    Ok(listing)
+}

@@ -1,0 +1,231 @@
+//! Flow files of a command line, read in chunks: conversations need more than one batch to be told apart.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, bail};
+use converse::ServiceTable;
+use intake::{Input, Place, Reject, Summary};
+use model::FlowBatch;
+use serde_json::json;
+
+use crate::UsageError;
+
+/// Rows that are oriented together, and the most that is held in memory (about 120 bytes each).
+const CHUNK_ROWS: usize = 262_144;
+
+/// Files, folders or `-`, in a format.
+#[derive(clap::Args)]
+pub(crate) struct FlowArgs {
+    /// Flow format, or `auto` to tell it by the content; `--list` shows them.
+    #[arg(required_unless_present = "list")]
+    format: Option<String>,
+    /// Files, folders (their files, by name) or `-` for standard input.
+    #[arg(required_unless_present = "list")]
+    paths: Vec<PathBuf>,
+    /// List the formats and stop.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Write rejected records to this file, one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+}
+
+/// One input: where it is, and what it is called.
+pub(crate) struct Piece {
+    pub(crate) path: PathBuf,
+    pub(crate) label: String,
+}
+
+impl FlowArgs {
+    /// The format's name.
+    pub(crate) fn format(&self) -> &str {
+        self.format.as_deref().unwrap_or("auto")
+    }
+
+    /// Every input, folders expanded; standard input is spooled to a file first, so that it can be read twice.
+    pub(crate) fn pieces(&self) -> anyhow::Result<Vec<Piece>> {
+        if self.format() != "auto" && intake::find(self.format()).is_none() {
+            let known: Vec<_> = intake::SOURCES.iter().map(|s| s.name).collect();
+            return Err(UsageError(format!(
+                "no flow format is called `{}`; the formats are {}, or `auto`",
+                self.format(),
+                known.join(", ")
+            ))
+            .into());
+        }
+        let mut pieces = Vec::new();
+        for path in &self.paths {
+            if path.is_dir() {
+                let before = pieces.len();
+                expand(path, &mut pieces)?;
+                if pieces.len() == before {
+                    bail!("`{}` is a folder without files", path.display());
+                }
+            } else {
+                let label =
+                    if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
+                pieces.push(Piece { path: path.clone(), label });
+            }
+        }
+        Ok(pieces)
+    }
+
+    /// Where rejects go.
+    pub(crate) fn reject_log(&self) -> anyhow::Result<RejectLog> {
+        let file = match &self.rejects {
+            Some(path) => {
+                let file =
+                    File::create(path).with_context(|| format!("cannot write `{}`", path.display()))?;
+                Some(Arc::new(Mutex::new(BufWriter::new(file))))
+            }
+            None => None,
+        };
+        Ok(RejectLog { file })
+    }
+}
+
+fn expand(folder: &Path, pieces: &mut Vec<Piece>) -> anyhow::Result<()> {
+    let failed = || format!("cannot read the folder `{}`", folder.display());
+    let mut entries = std::fs::read_dir(folder)
+        .with_context(failed)?
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .with_context(failed)?;
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            expand(&path, pieces)?;
+        } else if path.is_file() {
+            pieces.push(Piece { label: path.display().to_string(), path });
+        }
+    }
+    Ok(())
+}
+
+/// A file of rejected records.
+#[derive(Clone)]
+pub(crate) struct RejectLog {
+    file: Option<Arc<Mutex<BufWriter<File>>>>,
+}
+
+impl RejectLog {
+    /// Rejects go nowhere; the summary still counts them.
+    pub(crate) const fn none() -> Self {
+        Self { file: None }
+    }
+
+    fn attach(&self, input: Input) -> Input {
+        let Some(file) = self.file.clone() else { return input };
+        input.on_reject(move |reject| {
+            if let Ok(mut file) = file.lock() {
+                // A full disk shows when the log is finished.
+                let _ = writeln!(file, "{}", reject_json(reject));
+            }
+        })
+    }
+
+    /// Writes out what is buffered.
+    pub(crate) fn finish(&self) -> anyhow::Result<()> {
+        if let Some(file) = &self.file
+            && let Ok(mut file) = file.lock()
+        {
+            file.flush().context("cannot write the rejects")?;
+        }
+        Ok(())
+    }
+}
+
+fn reject_json(reject: &Reject) -> serde_json::Value {
+    let (key, at) = match reject.place {
+        Place::Offset(at) => ("offset", at),
+        Place::Line(at) => ("line", at),
+    };
+    json!({ "file": &*reject.file, key: at, "reason": reject.reason })
+}
+
+/// What reading one input gave.
+pub(crate) struct Outcome {
+    /// What was read and lost.
+    pub(crate) summary: Summary,
+    /// The format it was in.
+    pub(crate) format: &'static str,
+    /// Why it could not be read to its end.
+    pub(crate) damage: Option<intake::IntakeError>,
+}
+
+/// Reads one input, orients its flows chunk by chunk with all evidence so far, and hands each chunk out.
+///
+/// Damage in the middle is part of the outcome: what came before it was handed out.
+pub(crate) fn read_oriented(
+    format: &str,
+    piece: &Piece,
+    rejects: &RejectLog,
+    table: &mut ServiceTable,
+    mut chunk_ready: impl FnMut(&mut FlowBatch) -> anyhow::Result<()>,
+) -> anyhow::Result<Outcome> {
+    let input = if piece.path == Path::new("-") {
+        Input::new(&piece.label, std::io::stdin())
+    } else {
+        Input::file(&piece.path)?
+    };
+    let mut reader = intake::open(format, rejects.attach(input))?;
+    let mut chunk = FlowBatch::new(reader.source());
+    let mut batch = FlowBatch::new(reader.source());
+    let mut damage = None;
+    loop {
+        let more = match reader.read(&mut batch) {
+            Ok(more) => more,
+            Err(error) => {
+                damage = Some(error);
+                false
+            }
+        };
+        table.learn(&batch);
+        chunk.append(&batch);
+        batch.clear();
+        let last = !more;
+        if chunk.len() >= CHUNK_ROWS || (last && !chunk.is_empty()) {
+            converse::orient(&mut chunk, table);
+            chunk_ready(&mut chunk)?;
+            chunk.clear();
+        }
+        if last {
+            break;
+        }
+    }
+    Ok(Outcome { summary: reader.summary().clone(), format: reader.source(), damage })
+}
+
+/// What was read and lost, for people, on stderr.
+pub(crate) fn print_losses(summary: &Summary) {
+    for (reason, dropped) in &summary.dropped {
+        eprintln!("  not used: {} x {reason} ({})", dropped.count, crate::output::bytes_text(dropped.bytes));
+    }
+    for (exporter, sequence) in summary.sequences.iter().filter(|(_, s)| s.missing > 0) {
+        eprintln!(
+            "  lost on the way: {} from exporter {exporter}, in {} gaps",
+            sequence.missing, sequence.gaps
+        );
+    }
+    if summary.lost_intervals > 0 {
+        eprintln!("  the source itself lost records in {} intervals", summary.lost_intervals);
+    }
+    for reject in summary.rejects.iter().take(5) {
+        eprintln!("  rejected: {reject}");
+    }
+    if summary.rejected > 5 {
+        eprintln!("  and {} more rejected records (--rejects FILE lists them)", summary.rejected - 5);
+    }
+}
+
+/// The table of formats.
+pub(crate) fn list_formats(format: crate::output::Format) -> anyhow::Result<()> {
+    let mut listing = crate::output::Listing::new(&["format", "title", "description"]);
+    for source in intake::SOURCES {
+        listing.row([source.name.to_owned(), source.title.to_owned(), source.description.to_owned()]);
+    }
+    listing.print(format)
+}
