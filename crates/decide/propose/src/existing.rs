@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use graph::{Graph, NodeKind};
-use model::{AddressClaim, Inventory, Ip, IpSet, Micros, Mode, Packet, Service, Workload, WorkloadId};
+use model::{
+    AddressClaim, Inventory, Ip, IpSet, Micros, Mode, Packet, Region, Service, ServiceSet, Workload,
+    WorkloadId,
+};
 use policy::{Document, PolicySet, Resolved, Verdict, resolve};
 
 use crate::cells::address;
@@ -40,6 +43,13 @@ impl Existing {
     /// Whether people's rules allow anything from one of the addresses to one of the others.
     pub(crate) fn allows(&self, sources: &[Ip], destinations: &[Ip]) -> bool {
         sources.iter().any(|s| destinations.iter().any(|d| self.resolved.allowed.services(*s, *d).is_some()))
+    }
+
+    /// Whether a guardrail of people denies any of the services, from and to whomever.
+    pub(crate) fn denies(&self, services: &[Service]) -> bool {
+        let asked = ServiceSet::of(services.iter().copied());
+        let denials = self.resolved.rules.iter().filter(|rule| rule.action == model::Action::GuardrailDeny);
+        denials.into_iter().any(|rule| !rule.services.is_disjoint(&asked))
     }
 
     /// The least strict mode in which people govern the workloads, when they govern all of them.

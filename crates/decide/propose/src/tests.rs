@@ -385,6 +385,17 @@ fn peoples_rules_are_kept_not_repeated_and_not_contradicted() {
 }
 
 #[test]
+fn peoples_denies_hold_for_shared_services_too() {
+    let text = "kind: Guardrail\nowner: secops\ndeny:\n  - {id: no-names, from: env=corp, to: any, ports: [udp/53], why: rule}\n";
+    let existing = policy::parse(&[(String::from("policies/people.yaml"), text.into())]).unwrap();
+    let options = ProposeOptions { existing: Some(existing), ..ProposeOptions::default() };
+    let (proposal, allowed) = ask(office(), &options);
+    assert!(!allowed("ws01", "dns1", "udp/53"), "a learnt guardrail must not beat people's");
+    assert!(allowed("web1", "dns1", "udp/53"));
+    assert!(proposal.rules.iter().all(|rule| !rule.guardrail || !rule.services.contains(&Service::udp(53))));
+}
+
+#[test]
 fn every_learnt_workload_is_governed_and_no_other() {
     let mut net = office();
     net.hosts("", "prod", &["lonely", "silent"]);

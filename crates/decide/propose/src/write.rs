@@ -130,7 +130,13 @@ impl Writer<'_> {
     /// The file that a draft belongs in: guardrails for what is everybody's, else the server's, else the client's.
     fn home(&self, draft: &Draft) -> Home {
         let governed = &self.drafter.governed.cells;
+        // A guardrail's allow would beat a guardrail's deny, and people's denies are not for learning to beat: where one
+        // speaks of the service, the rule is an ordinary allow.
+        let denied = self.existing.is_some_and(|existing| existing.denies(&draft.services));
         match draft.kind {
+            Kind::SharedServer(cell) | Kind::SharedClient(cell) if denied && governed.contains(&cell) => {
+                Home::Cell(cell)
+            }
             Kind::SharedServer(_) | Kind::SharedClient(_) => Home::Guardrail,
             Kind::Pair(_, server) if governed.contains(&server) => Home::Cell(server),
             Kind::Pair(client, _) if governed.contains(&client) => Home::Cell(client),

@@ -8,7 +8,7 @@ use converse::ServiceTable;
 use lake::{Lake, Storing};
 use model::{Micros, Mode, Plan, Segmentation, TimeWindow};
 use propose::{Proposal, ProposeOptions};
-use report::{StepOutcome, Story, StoryAttack, StoryDropped};
+use report::{StepOutcome, Story, StoryAttack, StoryDropped, StorySource};
 use simulate::Replay;
 
 use super::import::{Done, piece, store};
@@ -26,6 +26,9 @@ const RECORDING: [(&str, &[u8]); 3] = [
     ("inventory.csv", include_bytes!("../../../../../lab/recordings/first/inventory.csv")),
 ];
 const TRUTH: &str = include_str!("../../../../../lab/recordings/first/truth.json");
+
+/// What the people of this network had decided before anything was learnt.
+const PEOPLE: (&str, &str) = ("10-people.yaml", include_str!("demo-people.yaml"));
 
 #[derive(clap::Args)]
 pub(crate) struct Demo {
@@ -47,7 +50,7 @@ impl Demo {
         let project = Project::find(Some(&self.out))?;
         println!("Ringfence demo: {} hosts in network namespaces, recorded for fifteen minutes.", recorded_hosts(&truth));
         println!("Everything below is computed now, from the recording; the truth is used for scoring alone.\n");
-        let dropped = see(&project)?;
+        let (sources, dropped) = see(&project)?;
         let world = World::of(project.clone())?;
         let act = Act { world: &world, truth: &truth, learn: truth.window("learn")?, holdout: truth.window("hold-out")? };
         let (segmentation, proposal, graph) = act.learn_and_propose()?;
@@ -70,6 +73,7 @@ impl Demo {
         let shown = graph::without_noise(&world.graph(&conversations, whole.to));
         let mut map = story::map_story(&world, &shown, Some(&segmentation), &[], whole);
         map.title = "the recorded lab".to_owned();
+        map.sources = sources;
         map.dropped = dropped;
         map.windows = story::windows(&world, &[("learn", act.learn), ("hold-out", act.holdout), ("attack", truth.window("attack")?)]);
         map.origin.policy = Some("policies/".to_owned());
@@ -126,6 +130,7 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
         std::fs::write(&path, bytes).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     std::fs::write(folder.join("truth.json"), TRUTH)?;
+    std::fs::write(folder.join("policies").join(PEOPLE.0), PEOPLE.1)?;
     Ok(())
 }
 
@@ -134,7 +139,7 @@ fn heading(number: u8, text: &str) {
 }
 
 /// Inventory and flows into the lake.
-fn see(project: &Project) -> anyhow::Result<Vec<StoryDropped>> {
+fn see(project: &Project) -> anyhow::Result<(Vec<StorySource>, Vec<StoryDropped>)> {
     heading(1, "see");
     let mut lake = Lake::open(&project.lake)?;
     let assets = inventory::read_paths(&[project.root.join("inventory/assets.csv")])?;
@@ -143,6 +148,7 @@ fn see(project: &Project) -> anyhow::Result<Vec<StoryDropped>> {
     let rejects = crate::flow_input::RejectLog::none();
     let mut table = ServiceTable::new();
     let mut lost = intake::Summary::default();
+    let mut sources = Vec::new();
     for (name, bytes) in RECORDING.iter().filter(|(name, _)| name.ends_with(".pcap")) {
         let path = project.root.join("flows").join(name);
         let Done::Stored(receipt, outcome) = store(&mut lake, "auto", &piece(path), &rejects, &mut table, false)? else {
@@ -160,13 +166,19 @@ fn see(project: &Project) -> anyhow::Result<Vec<StoryDropped>> {
         }
         print_losses(&outcome.summary);
         lost.merge(&outcome.summary);
+        sources.push(StorySource {
+            name: (*name).to_owned(),
+            format: outcome.format.to_owned(),
+            records: outcome.summary.flows,
+            bytes: outcome.summary.bytes_read,
+        });
     }
     let reason = |(reason, dropped): (&&'static str, &intake::Dropped)| StoryDropped {
         reason: (*reason).to_owned(),
         records: dropped.count,
         bytes: dropped.bytes,
     };
-    Ok(lost.dropped.iter().map(reason).collect())
+    Ok((sources, lost.dropped.iter().map(reason).collect()))
 }
 
 struct Act<'a> {
@@ -203,8 +215,17 @@ impl Act<'_> {
         }
         Lake::open(&self.world.project.lake)?.put_segmentation(&segmentation)?;
         heading(3, "propose");
-        let options = ProposeOptions { owner: "demo".to_owned(), mode: Mode::Enforce, as_of: self.learn.to, ..ProposeOptions::default() };
-        let proposal = propose::propose(&graph, &segmentation, &options);
+        let (_, people) = load_policy(&self.world.project, &[])?;
+        println!("   people's own rules come first: policies/{}", PEOPLE.0);
+        let options = ProposeOptions {
+            owner: "demo".to_owned(),
+            mode: Mode::Enforce,
+            as_of: self.learn.to,
+            existing: Some(people.clone()),
+            ..ProposeOptions::default()
+        };
+        let mut proposal = propose::propose(&graph, &segmentation, &options);
+        proposal.policy.documents.retain(|entry| !people.documents.contains(entry));
         let written = super::policy::write_policy(&proposal.policy, &self.world.project.policies)?;
         let guardrails = proposal.rules.iter().filter(|r| r.guardrail).count();
         println!(
@@ -352,7 +373,7 @@ struct Score<'a> {
 impl Score<'_> {
     /// The last screen.
     fn print(&self, out: &Path, graph: &graph::Graph, legitimate_blocked: usize) {
-        let stopped = self.attack.steps.iter().filter(|s| s.outcome != StepOutcome::Reached).count();
+        let count = |outcome| self.attack.steps.iter().filter(|s| s.outcome == outcome).count();
         let bar = "─".repeat(78);
         let line = |name: &str, value: String| println!("  {name:<22}{value}");
         println!("\n{bar}");
@@ -381,7 +402,18 @@ impl Score<'_> {
                 percent(estimate.high)
             ),
         );
-        line("attack", format!("{stopped} of {} steps stopped, cut off or contained", self.attack.steps.len()));
+        line(
+            "attack",
+            format!(
+                "{} of {} steps stopped ({} refused, {} cut off by that), {} contained, {} through",
+                count(StepOutcome::Stopped) + count(StepOutcome::Cut),
+                self.attack.steps.len(),
+                count(StepOutcome::Stopped),
+                count(StepOutcome::Cut),
+                count(StepOutcome::Contained),
+                count(StepOutcome::Reached)
+            ),
+        );
         let passed = self.attack.kernel.iter().filter(|k| k.passed).count();
         if self.attack.kernel.is_empty() {
             line("kernel", "not proven in this run: needs root, see `cargo xtask lab prove`".to_owned());

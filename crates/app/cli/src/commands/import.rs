@@ -1,6 +1,7 @@
 //! `ringfence import`.
 
 use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -9,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lake::{Begun, HOUR_US, ImportReceipt, Lake, SourceIdentity};
 use serde_json::json;
 
-use crate::flow_input::{FlowArgs, Outcome, Piece, RejectLog, list_formats, print_losses, read_oriented};
+use crate::flow_input::{FlowArgs, Outcome, Piece, RejectLog, list_formats, malformed_text, print_losses, read_oriented};
 use crate::output::{Format, Listing, bytes_text, grouped};
 use crate::{Exit, Global};
 
@@ -44,34 +45,71 @@ impl Import {
         let rejects = self.input.reject_log()?;
         let mut table = ServiceTable::new();
         let mut listing = Listing::new(&["file", "format", "flows", "conversations", "status"]);
-        let (mut failures, mut flows) = (0, 0);
+        let mut flows = 0;
+        let mut trouble = Trouble { inputs: pieces.len(), ..Trouble::default() };
         for piece in &pieces {
             match store(&mut lake, self.input.format(), piece, &rejects, &mut table, self.again) {
                 Ok(Done::Stored(receipt, outcome)) => {
                     flows += receipt.flows;
                     print_losses(&outcome.summary);
-                    let status = if outcome.damage.is_some() { "damaged" } else { "stored" };
-                    add(&mut listing, piece, &receipt, outcome.format, status);
-                    if let Some(damage) = &outcome.damage {
+                    let damage = damage_of(piece, &outcome);
+                    add(&mut listing, piece, &receipt, outcome.format, if damage.is_some() { "damaged" } else { "stored" });
+                    if let Some(damage) = damage {
                         anstream::eprintln!("\u{1b}[1;31merror:\u{1b}[0m {damage}");
-                        failures += 1;
+                        trouble.damaged += 1;
                     }
                 }
                 Ok(Done::Before(receipt)) => add(&mut listing, piece, &receipt, &receipt.format, "stored before"),
                 Err(error) => {
                     anstream::eprintln!("\u{1b}[1;31merror:\u{1b}[0m {error:#}");
-                    failures += 1;
+                    trouble.failed += 1;
                 }
             }
         }
         rejects.finish()?;
         listing.summary = format!("{} flows stored in `{}`", grouped(flows), project.lake.display());
         listing.print(global.format_or(Format::Table))?;
-        if failures > 0 {
-            bail!("{failures} of {} inputs failed; the others are stored", pieces.len());
+        if let Some(sentence) = trouble.sentence() {
+            bail!("{sentence}");
         }
         Ok(Exit::Ok)
     }
+}
+
+/// Inputs that did not go well.
+#[derive(Default)]
+struct Trouble {
+    inputs: usize,
+    /// Nothing of them is stored.
+    failed: usize,
+    /// What could be read of them is stored.
+    damaged: usize,
+}
+
+impl Trouble {
+    fn sentence(&self) -> Option<String> {
+        let Self { inputs, failed, damaged } = *self;
+        let mut parts = Vec::new();
+        if failed > 0 {
+            parts.push(format!("nothing was stored of {failed} of {inputs} inputs"));
+        }
+        if damaged > 0 {
+            parts.push(format!("{damaged} of {inputs} inputs hold damage, and what could be read of them is stored"));
+        }
+        let sound = inputs - failed - damaged;
+        if sound > 0 && !parts.is_empty() {
+            parts.push(format!("the other {sound} went well"));
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+/// What is wrong with an input whose flows are stored, as far as they could be read.
+fn damage_of(piece: &Piece, outcome: &Outcome) -> Option<String> {
+    if let Some(damage) = &outcome.damage {
+        return Some(damage.to_string());
+    }
+    malformed_text(&piece.label, &outcome.summary)
 }
 
 fn add(listing: &mut Listing, piece: &Piece, receipt: &ImportReceipt, format: &str, status: &str) {
@@ -107,8 +145,10 @@ pub(crate) fn store(
     };
     let failed = || format!("cannot read `{}`", piece.label);
     let size = std::fs::metadata(&piece.path).with_context(failed)?.len();
-    let identity = SourceIdentity::of_reader(format, &piece.label, File::open(&piece.path).with_context(failed)?)
-        .with_context(failed)?;
+    let mut file = File::open(&piece.path).with_context(failed)?;
+    // A source is the same whether its format was named or recognised.
+    let known = if format == "auto" { recognise(&mut file).with_context(failed)? } else { intake::find(format) };
+    let identity = SourceIdentity::of_reader(known.map_or(format, |s| s.name), &piece.label, file).with_context(failed)?;
     let mut transaction = if again {
         lake.begin_import_again(identity)?
     } else {
@@ -137,6 +177,14 @@ pub(crate) fn store(
     let receipt = transaction.commit()?;
     progress.finish_and_clear();
     Ok(Done::Stored(receipt, Box::new(outcome)))
+}
+
+/// The format that the first bytes of a file are in; the file is read from its beginning again.
+fn recognise(file: &mut File) -> std::io::Result<Option<&'static intake::Source>> {
+    let mut head = Vec::new();
+    file.by_ref().take(4_096).read_to_end(&mut head)?;
+    file.rewind()?;
+    Ok(intake::detect(&head))
 }
 
 fn spool(folder: &Path) -> anyhow::Result<tempfile::NamedTempFile> {
