@@ -85,7 +85,7 @@ fn one_hour(views: &[&RollupRow]) -> Conversation {
         reverse_bytes: 0,
         first: Micros::MAX,
         last: Micros::MIN,
-        hours: 1,
+        hours: 0,
         allowed: 0,
         denied: 0,
         tcp_flags: 0,
@@ -105,6 +105,8 @@ fn one_hour(views: &[&RollupRow]) -> Conversation {
     for row in views {
         all.first = all.first.min(row.first);
         all.last = all.last.max(row.last);
+        // A row of the lake may stand for many hours; what several rows saw of one start is not more of them.
+        all.hours = all.hours.max(row.hours.max(1));
         all.tcp_flags |= row.tcp_flags;
         confidence += row.confidence_sum;
         records = records.saturating_add(row.flows).saturating_add(row.reverse_flows);
@@ -181,6 +183,13 @@ mod tests {
         assert_eq!((all.flows, all.packets, all.reverse_packets, all.hours), (8, 80, 60, 2));
         assert!((all.confidence - 0.8).abs() < 1e-9);
         assert_eq!((all.first, all.last), (1, 3_602));
+    }
+
+    #[test]
+    fn a_row_of_many_hours_counts_them_all() {
+        let of = |hours, exporter| RollupRow { hours, ..row(exporter, 0, 30, 30) };
+        let found = resolve(vec![of(30, "a"), of(24, "b"), row("a", 360_000, 1, 1)], &Inventory::default());
+        assert_eq!(found[0].hours, 31);
     }
 
     #[test]
