@@ -171,9 +171,10 @@ impl Prefix {
         if self.base.is_v4() && self.bits >= 96 { self.bits - 96 } else { self.bits }
     }
 
-    /// Its addresses.
+    /// Its addresses. A block of IPv6 holds no IPv4: `::/0` means all of IPv6, though the mapped block lies within.
     pub fn to_set(self) -> IpSet {
-        IpSet::range(self.first(), self.last())
+        let all = IpSet::range(self.first(), self.last());
+        if self.base.is_v4() { all } else { all.subtract(&IpSet::all_v4()) }
     }
 }
 
@@ -306,6 +307,16 @@ impl fmt::Display for IpSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_of_ipv6_holds_no_ipv4() {
+        for text in ["::/0", "::/1", "::/80"] {
+            let set = text.parse::<Prefix>().unwrap().to_set();
+            assert!(set.is_disjoint(&IpSet::all_v4()) && set.contains("::1".parse().unwrap()), "{text}");
+        }
+        assert_eq!("0.0.0.0/0".parse::<Prefix>().unwrap().to_set(), IpSet::all_v4());
+        assert_eq!("::/0".parse::<Prefix>().unwrap().to_set(), IpSet::all_v6());
+    }
 
     #[test]
     fn prefixes_cover_exactly() {
