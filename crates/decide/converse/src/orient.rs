@@ -45,7 +45,7 @@ pub fn orient(batch: &mut FlowBatch, table: &ServiceTable) {
 fn source_asks(batch: &FlowBatch, row: usize, table: &ServiceTable) -> f32 {
     let (src, dst, protocol) = (batch.src[row], batch.dst[row], batch.protocol[row]);
     // Nobody asks from a group's address, nor can a host without one be asked.
-    if is_group(dst) || src.0 as u32 == 0 {
+    if is_group(dst) || src.to_std().is_unspecified() {
         return LIMIT;
     }
     let present = batch.present[row];
@@ -193,6 +193,14 @@ mod tests {
             .map(|port| flow(scanner, &format!("10.0.1.{port}"), 17, (54_321, port), 0))
             .collect();
         assert!(oriented(&flows).iter().all(|client| *client == Client::Src));
+    }
+
+    #[test]
+    fn an_address_that_ends_in_zeros_may_serve() {
+        let (server, client) = ("2001:db8::1:0:0", "2001:db8::7");
+        let answer = flow(server, client, 6, (443, 50_000), 0x1b);
+        assert_eq!(oriented(&[answer]), [Client::Dst]);
+        assert_eq!(oriented(&[flow("::", "ff02::1", 58, (0, 135 << 8), 0)]), [Client::Src]);
     }
 
     #[test]
