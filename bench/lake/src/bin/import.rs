@@ -4,7 +4,7 @@
 //! cargo run --release -p ringfence-bench-lake --bin import -- [FLOWS]
 //! ```
 //!
-//! NetFlow v5 datagrams in a capture (5,000 clients, 400 servers, a day of traffic in the order of time), decoded by
+//! NetFlow v5 datagrams in a capture (1,000 clients with 20 of 400 servers each, a day of traffic in the order of time), decoded by
 //! `intake`, oriented and summed by `converse`, stored by `lake` with hourly and daily sums. Each stage is also measured
 //! alone. CPU time, user and system, of the whole process, durable writes included.
 
@@ -175,9 +175,11 @@ fn write_capture(path: &Path, flows: u64) -> Result<()> {
 
 /// One record: of a request, or of an answer.
 fn record(out: &mut Vec<u8>, dice: &mut Dice, up_ms: u32) {
-    let client = 0x0a00_0000 + dice.roll(5_000) as u32;
-    // Few servers are asked by most.
-    let server = 0x0ac8_0000 + (dice.roll(400) * dice.roll(400) / 400) as u32;
+    // Every client asks twenty servers of its own, some of them much more often than others.
+    let client = dice.roll(1_000) as u32;
+    let peer = (dice.roll(20) * dice.roll(20) / 20) as u32;
+    let server = 0x0ac8_0000 + (client * 7 + peer * 31) % 400;
+    let client = 0x0a00_0000 + client;
     let port = [443_u16, 53, 80, 5432, 8080, 22, 6379, 9100][(server % 8) as usize];
     let ephemeral = 32_768 + dice.roll(28_000) as u16;
     let answer = dice.roll(2) == 1;
