@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use graph::{Graph, NodeKind};
 use model::{
-    AddressClaim, Inventory, Ip, IpSet, Micros, Mode, Packet, Region, Service, ServiceSet, Workload,
-    WorkloadId,
+    AddressClaim, Inventory, Ip, IpSet, Micros, Mode, Packet, Region, Service, ServiceSet, TrafficSet,
+    Workload, WorkloadId,
 };
 use policy::{Document, PolicySet, Resolved, Verdict, resolve};
 
@@ -40,16 +40,22 @@ impl Existing {
         }
     }
 
-    /// Whether people's rules allow anything from one of the addresses to one of the others.
-    pub(crate) fn allows(&self, sources: &[Ip], destinations: &[Ip]) -> bool {
-        sources.iter().any(|s| destinations.iter().any(|d| self.resolved.allowed.services(*s, *d).is_some()))
+    /// Whether people's rules allow anything from any of the addresses to any of the others.
+    pub(crate) fn allows(&self, sources: &IpSet, destinations: &IpSet) -> bool {
+        let asked = TrafficSet::product(sources, destinations, &ServiceSet::full());
+        !self.resolved.allowed.is_disjoint(&asked)
     }
 
-    /// Whether a guardrail of people denies any of the services, from and to whomever.
-    pub(crate) fn denies(&self, services: &[Service]) -> bool {
+    /// Whether a guardrail of people denies any of the services from any of the addresses to any of the others.
+    pub(crate) fn denies(&self, sources: &IpSet, destinations: &IpSet, services: &[Service]) -> bool {
         let asked = ServiceSet::of(services.iter().copied());
-        let denials = self.resolved.rules.iter().filter(|rule| rule.action == model::Action::GuardrailDeny);
-        denials.into_iter().any(|rule| !rule.services.is_disjoint(&asked))
+        let mut denials =
+            self.resolved.rules.iter().filter(|rule| rule.action == model::Action::GuardrailDeny);
+        denials.any(|rule| {
+            !rule.from.is_disjoint(sources)
+                && !rule.to.is_disjoint(destinations)
+                && !rule.services.is_disjoint(&asked)
+        })
     }
 
     /// The least strict mode in which people govern the workloads, when they govern all of them.

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+use model::IpSet;
 use policy::{Assertion, PeerTerm, Verb};
 
 use crate::cells::CellKind;
@@ -107,11 +108,15 @@ impl<'a> Sentences<'a> {
 
     fn people_allow(&self, from: usize, to: usize) -> bool {
         let Some(existing) = self.existing else { return false };
-        let addresses = |cell: usize| -> Vec<model::Ip> {
-            let nodes = self.drafter.cells.list[cell].nodes.iter();
-            nodes
-                .flat_map(|node| self.drafter.graph.nodes[*node as usize].addresses.iter().copied())
-                .collect()
+        let addresses = |cell: usize| -> IpSet {
+            let cell = &self.drafter.cells.list[cell];
+            if cell.kind == CellKind::Internet {
+                // Who else of the internet may come is not known yet.
+                return IpSet::internet();
+            }
+            let nodes =
+                cell.nodes.iter().flat_map(|node| &self.drafter.graph.nodes[*node as usize].addresses);
+            IpSet::from_ranges(nodes.map(|ip| (*ip, *ip)))
         };
         existing.allows(&addresses(from), &addresses(to))
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use model::Service;
+use model::{IpSet, Service};
 use policy::{
     Assertion, Document, Guardrail, GuardrailAllow, Peer, PeerTerm, PolicySet, Rule, SegmentPolicy, Spanned,
 };
@@ -131,8 +131,10 @@ impl Writer<'_> {
     fn home(&self, draft: &Draft) -> Home {
         let governed = &self.drafter.governed.cells;
         // A guardrail's allow would beat a guardrail's deny, and people's denies are not for learning to beat: where one
-        // speaks of the service, the rule is an ordinary allow.
-        let denied = self.existing.is_some_and(|existing| existing.denies(&draft.services));
+        // speaks of the traffic, the rule is an ordinary allow.
+        let denied = self.existing.is_some_and(|existing| {
+            existing.denies(&self.addresses(&draft.from), &self.addresses(&draft.to), &draft.services)
+        });
         match draft.kind {
             Kind::SharedServer(cell) | Kind::SharedClient(cell) if denied && governed.contains(&cell) => {
                 Home::Cell(cell)
@@ -143,6 +145,19 @@ impl Writer<'_> {
             // A flat rule begins with a pair that may lie outside; it is everybody's all the same.
             Kind::Pair(..) => Home::Guardrail,
         }
+    }
+
+    fn addresses(&self, sides: &[Side]) -> IpSet {
+        let cells = |cells: &mut dyn Iterator<Item = usize>| -> Vec<u32> {
+            cells.flat_map(|cell| self.drafter.cells.list[cell].nodes.iter().copied()).collect()
+        };
+        let nodes = sides.iter().flat_map(|side| match side {
+            Side::Everybody => cells(&mut self.drafter.governed.cells.iter().copied()),
+            Side::Cell(cell) => cells(&mut std::iter::once(*cell)),
+            Side::Node(node) => vec![*node],
+        });
+        let ips = nodes.flat_map(|node| &self.drafter.graph.nodes[node as usize].addresses);
+        IpSet::from_ranges(ips.map(|ip| (*ip, *ip)))
     }
 
     fn rule(&self, id: String, from: Peer, to: Peer, draft: &Draft) -> Rule {
