@@ -24,7 +24,7 @@ fn split(out: &mut String, numbers: &StoryNumbers) {
     let parts = [
         ("v-allow", "allowed", numbers.holdout_allowed),
         ("v-would", "would block", numbers.holdout_would_block),
-        ("v-seen", "not governed", numbers.holdout_unknown),
+        ("v-seen", "cannot be said", numbers.holdout_unknown),
     ];
     let total = parts.iter().map(|part| part.2 as f64).sum::<f64>().max(1.0);
     out.push_str(

@@ -17,7 +17,7 @@ use crate::output::{bytes_text, grouped, percent};
 use crate::project::Project;
 use crate::story::{self, Truth};
 use crate::world::{World, load_policy};
-use crate::{Exit, Global};
+use crate::{Exit, Global, policy_files};
 
 /// The recording: datagrams of both exporters of every router interface, who exists, and what really happened.
 const RECORDING: [(&str, &[u8]); 3] = [
@@ -54,7 +54,7 @@ impl Demo {
         let world = World::of(project.clone())?;
         let act = Act { world: &world, truth: &truth, learn: truth.window("learn")?, holdout: truth.window("hold-out")? };
         let (segmentation, proposal, graph) = act.learn_and_propose()?;
-        let (files, set) = load_policy(&project, &[])?;
+        let (files, set) = written_policy(&project)?;
         let at = act.learn.to;
         let resolved = world.resolve(&files, &set, at)?;
         let outcomes = act.prove(&set, &resolved, at)?;
@@ -100,6 +100,19 @@ impl Demo {
         score.print(&self.out, &graph, act.legitimate_blocked(&replay));
         Ok(Exit::Ok)
     }
+}
+
+/// The project's policy, its files named as seen from the project: the report is the same wherever the demo lies.
+fn written_policy(project: &Project) -> anyhow::Result<(Vec<(String, String)>, policy::PolicySet)> {
+    let mut files = policy_files::read(std::slice::from_ref(&project.policies))?;
+    let base = format!("{}/", project.root.display());
+    for (name, _) in &mut files {
+        if let Some(inner) = name.strip_prefix(&base) {
+            *name = inner.to_owned();
+        }
+    }
+    let set = policy_files::parse(&files)?;
+    Ok((files, set))
 }
 
 fn recorded_hosts(truth: &Truth) -> usize {
