@@ -221,6 +221,21 @@ pub(crate) fn print_losses(summary: &Summary) {
     }
 }
 
+/// What is said of an input with records that make no sense; nothing when all of them do.
+pub(crate) fn malformed_text(label: &str, summary: &Summary) -> Option<String> {
+    let (count, flows) = (summary.malformed(), crate::output::grouped(summary.flows));
+    let records = if count == 1 {
+        "1 malformed record"
+    } else {
+        &format!("{} malformed records", crate::output::grouped(count))
+    };
+    (count > 0).then(|| {
+        format!(
+            "`{label}` has {records} (--rejects FILE lists where and why); the {flows} flows beside were kept"
+        )
+    })
+}
+
 /// The table of formats.
 pub(crate) fn list_formats(format: crate::output::Format) -> anyhow::Result<()> {
     let mut listing = crate::output::Listing::new(&["format", "title", "description"]);

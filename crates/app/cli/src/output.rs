@@ -74,8 +74,8 @@ impl Listing {
             }
             Format::Csv => {
                 writeln!(out, "{}", self.columns.join(","))?;
-                for row in &self.rows {
-                    let cells: Vec<String> = row.iter().map(|cell| csv_cell(cell)).collect();
+                for (index, row) in self.rows.iter().enumerate() {
+                    let cells: Vec<String> = (0..row.len()).map(|column| csv_cell(&self.plain(index, column))).collect();
                     writeln!(out, "{}", cells.join(","))?;
                 }
             }
@@ -89,6 +89,15 @@ impl Listing {
         }
         out.flush()?;
         Ok(())
+    }
+
+    /// A cell for machines: numbers as they are, not as people like them.
+    fn plain(&self, row: usize, column: usize) -> String {
+        let name = self.columns.get(column).copied().unwrap_or_default();
+        match self.objects.get(row).and_then(|object| object.get(name)) {
+            Some(Value::Number(number)) => number.to_string(),
+            _ => self.rows[row][column].clone(),
+        }
     }
 
     fn all_objects(&self) -> Vec<Value> {

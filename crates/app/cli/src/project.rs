@@ -19,7 +19,7 @@ pub(crate) struct Setting {
 /// A project: a folder with configuration, inventory, policies and the lake.
 #[derive(Clone, Debug)]
 pub(crate) struct Project {
-    /// The folder.
+    /// The folder; empty for the working directory.
     pub(crate) root: PathBuf,
     /// Flows, rollups and state.
     pub(crate) lake: PathBuf,
@@ -53,24 +53,27 @@ impl Project {
                 (folder.to_path_buf(), "--project or RINGFENCE_PROJECT".to_owned())
             }
             None => match here.ancestors().find(|folder| folder.join(CONFIG_FILE).is_file()) {
-                Some(folder) => (folder.to_path_buf(), format!("nearest {CONFIG_FILE}")),
-                None => (here.clone(), "working directory".to_owned()),
+                Some(folder) => (relative(&here, folder), format!("nearest {CONFIG_FILE}")),
+                None => (PathBuf::new(), "working directory".to_owned()),
             },
         };
         let file = root.join(CONFIG_FILE);
         let config = if file.is_file() {
             let text = std::fs::read_to_string(&file)
                 .with_context(|| format!("cannot read `{}`", file.display()))?;
-            toml::from_str::<Config>(&text).with_context(|| {
-                format!(
-                    "`{}` is not a valid configuration; known keys are `lake` and `policies`",
-                    file.display()
+            toml::from_str::<Config>(&text).map_err(|error| {
+                let said = error.to_string();
+                anyhow::anyhow!(
+                    "`{}` is not a valid configuration; known keys are `lake` and `policies`: {}",
+                    file.display(),
+                    said.trim_end()
                 )
             })?
         } else {
             Config::default()
         };
-        let mut settings = vec![Setting { name: "project", value: root.display().to_string(), origin }];
+        let shown = here.join(&root).canonicalize().unwrap_or_else(|_| here.join(&root));
+        let mut settings = vec![Setting { name: "project", value: shown.display().to_string(), origin }];
         let mut choose = |name: &'static str, variable: &str, configured: Option<PathBuf>, default: &str| {
             let (path, origin) = match (std::env::var_os(variable), configured) {
                 (Some(value), _) => (PathBuf::from(value), variable.to_owned()),
@@ -84,4 +87,11 @@ impl Project {
         let policies = choose("policies", "RINGFENCE_POLICIES", config.policies, "policies");
         Ok(Self { root, lake, policies, settings })
     }
+}
+
+/// A folder above the working directory, as seen from there: people read it, and a plan that names policy files is the
+/// same on every machine.
+fn relative(here: &Path, above: &Path) -> PathBuf {
+    let steps = here.strip_prefix(above).map_or(0, |rest| rest.components().count());
+    std::iter::repeat_n("..", steps).collect()
 }

@@ -1,9 +1,10 @@
-//! The stories below `scenarios/`: commands with what they print and how they end. `TRYCMD=overwrite` accepts what they
-//! print now; read the diff.
+//! The stories in `scenarios/`: commands with what they print, run in a copy of the story's folder. `TRYCMD=overwrite`
+//! writes down what is printed now.
 
 #[test]
-fn scenarios() {
-    let cases = trycmd::TestCases::new();
-    cases.env("NO_COLOR", "1").env("COLUMNS", "200");
-    cases.case("../../../scenarios/*.trycmd");
+fn the_stories_go_as_they_are_told() {
+    trycmd::TestCases::new()
+        .register_bin("cat", std::path::Path::new("/bin/cat"))
+        .env("NO_COLOR", "1")
+        .case("../../../scenarios/*.md");
 }

@@ -16,7 +16,7 @@ pub enum IntakeError {
         source: io::Error,
     },
     /// There is nothing in it.
-    #[error("`{file}` is empty; expected {expected}")]
+    #[error("`{file}` is empty; expected {expected}; look at what wrote or copied it")]
     Empty {
         /// The input's label.
         file: String,
@@ -42,7 +42,7 @@ pub enum IntakeError {
     /// The input ends within a record. What came before was kept.
     #[error(
         "`{file}` is cut off at byte {offset}: {what} needs {expected} bytes and {got} are left; \
-         the {flows} flows before it were kept"
+         {}", kept(.flows)
     )]
     Truncated {
         /// The input's label.
@@ -59,7 +59,7 @@ pub enum IntakeError {
         flows: u64,
     },
     /// The input stops making sense. What came before was kept.
-    #[error("`{file}` is damaged at byte {offset}: {reason}; the {flows} flows before it were kept")]
+    #[error("`{file}` is damaged at byte {offset}: {reason}; {}", kept(.flows))]
     Damaged {
         /// The input's label.
         file: String,
@@ -92,4 +92,12 @@ pub enum IntakeError {
         /// What was found, what was expected, what to do.
         reason: String,
     },
+}
+
+fn kept(flows: &u64) -> String {
+    match flows {
+        0 => "no flows came before it".to_owned(),
+        1 => "the flow before it was kept".to_owned(),
+        _ => format!("the {flows} flows before it were kept"),
+    }
 }

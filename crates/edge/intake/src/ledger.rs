@@ -10,6 +10,9 @@ const REJECTS_KEPT: usize = 1_000;
 /// How many exporters have their sequence numbers reported.
 const SEQUENCES_KEPT: usize = 10_000;
 
+/// A data set whose template never came: any capture that begins in the middle has some.
+pub(crate) const NO_TEMPLATE: &str = "set without a template";
+
 /// What was read so far, and every byte that was not used, by reason.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
@@ -100,6 +103,13 @@ impl Summary {
     /// Bytes that were not used, over all reasons.
     pub fn dropped_bytes(&self) -> u64 {
         self.dropped.values().map(|dropped| dropped.bytes).sum()
+    }
+
+    /// Rejected records that a sound input does not have: corrupt templates, lengths that do not fit, lines that are no
+    /// records. Sets without a template are not among them.
+    pub fn malformed(&self) -> u64 {
+        let waiting = self.dropped.get(NO_TEMPLATE).map_or(0, |dropped| dropped.count);
+        self.rejected.saturating_sub(waiting)
     }
 
     /// Adds another input's summary to this one.

@@ -127,7 +127,10 @@ pub fn open(format: &str, mut input: Input) -> Result<Box<dyn FlowReader>, Intak
     }
     let head = input.peek()?;
     if head.is_empty() {
-        return Err(IntakeError::Empty { file: input.label.to_string(), expected: "flows" });
+        return Err(IntakeError::Empty {
+            file: input.label.to_string(),
+            expected: "flows: exporter datagrams, a capture of them, or a flow log",
+        });
     }
     match detect(&head) {
         Some(source) => (source.open)(input),

@@ -78,8 +78,14 @@ pub struct AddressConflict {
 impl fmt::Display for AddressConflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ip, first, second, window } = self;
-        write!(f, "`{first}` and `{second}` both own {ip} from {}", crate::format_time(window.from.max(0)))?;
-        if window.to < Micros::MAX { write!(f, " to {}", crate::format_time(window.to)) } else { Ok(()) }
+        write!(f, "`{first}` and `{second}` both own {ip}")?;
+        // Claims without a beginning start at or before the epoch.
+        match (window.from > 0, window.to < Micros::MAX) {
+            (false, false) => f.write_str(" at all times"),
+            (true, false) => write!(f, " from {}", crate::format_time(window.from)),
+            (false, true) => write!(f, " until {}", crate::format_time(window.to)),
+            (true, true) => write!(f, " from {} to {}", crate::format_time(window.from), crate::format_time(window.to)),
+        }
     }
 }
 

@@ -81,7 +81,7 @@ impl fmt::Display for InvalidPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shape(problem) => {
-                write!(f, "this is not a plan file: {problem}; make it with `ringfence plan -o FILE`")
+                write!(f, "this is not a plan file: {problem}; make it with `ringfence plan --out FILE`")
             }
             Self::Version(version) => write!(
                 f,

@@ -7,7 +7,7 @@ use converse::ServiceTable;
 use model::FlowBatch;
 use model::canonical::write_flow;
 
-use crate::flow_input::{FlowArgs, list_formats, print_losses, read_oriented};
+use crate::flow_input::{FlowArgs, list_formats, malformed_text, print_losses, read_oriented};
 use crate::output::{Format, Listing};
 use crate::{Exit, Global};
 
@@ -44,7 +44,8 @@ impl Decode {
             let damage = match outcome {
                 Ok(outcome) => {
                     print_losses(&outcome.summary);
-                    outcome.damage.map(anyhow::Error::from)
+                    let malformed = malformed_text(&piece.label, &outcome.summary).map(anyhow::Error::msg);
+                    outcome.damage.map(anyhow::Error::from).or(malformed)
                 }
                 Err(error) if crate::is_broken_pipe(&error) => return Err(error),
                 Err(error) => Some(error),
@@ -57,7 +58,8 @@ impl Decode {
         printer.finish()?;
         rejects.finish()?;
         if failures > 0 {
-            bail!("{failures} of {} inputs failed", pieces.len());
+            let inputs = if pieces.len() == 1 { "the input".to_owned() } else { format!("{failures} of {} inputs", pieces.len()) };
+            bail!("{inputs} could not be read as a whole");
         }
         Ok(Exit::Ok)
     }

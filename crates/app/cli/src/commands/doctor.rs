@@ -1,12 +1,22 @@
 //! `ringfence doctor`.
 
+use anyhow::bail;
+use lake::{Damage, Lake};
 use serde_json::json;
 
-use crate::output::{Format, Listing};
+use crate::output::{Format, Listing, bytes_text, grouped};
+use crate::project::{CONFIG_FILE, Project};
 use crate::{Exit, Global};
 
 #[derive(clap::Args)]
-pub(crate) struct Doctor {}
+pub(crate) struct Doctor {
+    /// Read every stored file to its end, which takes as long as it takes; without it, sizes are compared.
+    #[arg(long)]
+    thorough: bool,
+    /// Set damaged files of the lake aside, so that the rest can be used.
+    #[arg(long)]
+    repair: bool,
+}
 
 impl Doctor {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<Exit> {
@@ -17,15 +27,61 @@ impl Doctor {
             let advice = match setting.name {
                 "lake" if !path.exists() => "empty: `ringfence import auto FLOWS...`",
                 "policies" if !path.exists() => "none: `ringfence policy propose --write`",
-                "project" if !path.join(crate::project::CONFIG_FILE).exists() => "no ringfence.toml: `ringfence init`",
+                "project" if !path.join(CONFIG_FILE).exists() => "no ringfence.toml: `ringfence init`",
                 _ => "",
             };
-            listing.row([setting.name.to_owned(), setting.value.clone(), setting.origin.clone(), advice.to_owned()]);
-            listing.objects.push(json!({
-                "name": setting.name, "value": setting.value, "from": setting.origin, "advice": advice,
-            }));
+            add(&mut listing, [setting.name, &setting.value, &setting.origin, advice]);
         }
+        let damaged = if project.lake.exists() { self.look_at(&project, &mut listing)? } else { 0 };
         listing.print(global.format_or(Format::Table))?;
-        Ok(Exit::Ok)
+        match (damaged, self.repair) {
+            (0, _) | (_, true) => Ok(Exit::Ok),
+            (1, false) => bail!("1 file of the lake is damaged; restore it from a backup, or set it aside with `ringfence doctor --repair`"),
+            (_, false) => bail!("{damaged} files of the lake are damaged; restore them from a backup, or set them aside with `ringfence doctor --repair`"),
+        }
     }
+
+    /// What the lake holds, and what of it is damaged; with `--repair`, set aside. Gives the number of damaged files.
+    fn look_at(&self, project: &Project, listing: &mut Listing) -> anyhow::Result<usize> {
+        // A repair writes, and must be alone; a look must not disturb whoever imports.
+        let mut lake = if self.repair { Lake::open(&project.lake)? } else { Lake::open_read(&project.lake)? };
+        let damages = lake.check(self.thorough || self.repair)?;
+        for damage in &damages {
+            if self.repair {
+                lake.quarantine(damage)?;
+            }
+            add(listing, ["damage", &shown(damage), &damage.reason, self.advice()]);
+        }
+        let stats = lake.stats()?;
+        let holds = format!(
+            "{} flows of {} imports in {} files, {}",
+            grouped(stats.flows),
+            grouped(stats.imports),
+            grouped(stats.files),
+            bytes_text(stats.bytes)
+        );
+        let (lost, advice) = match stats.flows_lost {
+            0 => (String::new(), ""),
+            lost => (
+                format!("{} flows are set aside", grouped(lost)),
+                "bring them back with `ringfence import --again` of their source",
+            ),
+        };
+        add(listing, ["holds", &holds, &lost, advice]);
+        Ok(damages.len())
+    }
+
+    const fn advice(&self) -> &'static str {
+        if self.repair { "set aside, below quarantine/" } else { "`ringfence doctor --repair`" }
+    }
+}
+
+fn shown(damage: &Damage) -> String {
+    damage.root.join(&damage.path).display().to_string()
+}
+
+fn add(listing: &mut Listing, cells: [&str; 4]) {
+    let [name, value, from, advice] = cells;
+    listing.objects.push(json!({ "name": name, "value": value, "from": from, "advice": advice }));
+    listing.row(cells.map(str::to_owned));
 }

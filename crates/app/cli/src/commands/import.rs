@@ -90,11 +90,15 @@ impl Trouble {
     fn sentence(&self) -> Option<String> {
         let Self { inputs, failed, damaged } = *self;
         let mut parts = Vec::new();
+        if inputs == 1 {
+            let only = ["nothing was stored", "the input is damaged; what could be read of it is stored"];
+            return (failed + damaged > 0).then(|| only[damaged].to_owned());
+        }
         if failed > 0 {
             parts.push(format!("nothing was stored of {failed} of {inputs} inputs"));
         }
         if damaged > 0 {
-            parts.push(format!("{damaged} of {inputs} inputs hold damage, and what could be read of them is stored"));
+            parts.push(format!("{damaged} of {inputs} inputs are damaged, and what could be read of them is stored"));
         }
         let sound = inputs - failed - damaged;
         if sound > 0 && !parts.is_empty() {

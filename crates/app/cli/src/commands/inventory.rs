@@ -70,6 +70,12 @@ impl ImportAssets {
             receipt.unchanged,
             receipt.ended
         );
+        let labels: std::collections::BTreeSet<&str> =
+            assets.workloads.iter().flat_map(|w| w.labels.keys()).map(String::as_str).collect();
+        if !labels.is_empty() {
+            // A misspelled column becomes a label: here it meets the eye.
+            listing.summary.push_str(&format!("\nlabels: {}", labels.into_iter().collect::<Vec<_>>().join(", ")));
+        }
         listing.print(global.format_or(Format::Table))?;
         Ok(Exit::Ok)
     }

@@ -21,7 +21,7 @@ pub(crate) struct Policy {
 
 #[derive(clap::Subcommand)]
 enum Verb {
-    /// Write policy files in their canonical form
+    /// Write policy files in their canonical form; comments stay with what they stand at
     Fmt(Fmt),
     /// Check that policies parse, and that their names mean somebody
     Check(Check),
@@ -62,20 +62,20 @@ struct Fmt {
 
 impl Fmt {
     fn run(&self, global: &Global) -> anyhow::Result<Exit> {
-        let (files, set) = load_policy(&global.project()?, &self.paths)?;
+        let (files, _) = load_policy(&global.project()?, &self.paths)?;
         let mut different = 0;
-        for (file, canonical) in policy::format(&set) {
-            let Some((_, text)) = files.iter().find(|(name, _)| *name == file) else { continue };
+        for (file, text) in &files {
+            let canonical = policy::format_text(file, text).map_err(|problems| {
+                policy_files::show(&problems);
+                anyhow::anyhow!("`{file}` cannot be written in the canonical form")
+            })?;
             if *text == canonical {
                 continue;
             }
             different += 1;
             println!("{file}");
             if !self.check {
-                if text.lines().any(|line| line.trim_start().starts_with('#')) {
-                    bail!("`{file}` holds comments, which the canonical form does not keep; move them to `why`, or format by hand");
-                }
-                write(Path::new(&file), &canonical)?;
+                write(Path::new(file), &canonical)?;
             }
         }
         Ok(if self.check && different > 0 { Exit::Differences } else { Exit::Ok })

@@ -64,7 +64,12 @@ fn listing(outcomes: &[AssertionOutcome], resolved: &policy::Resolved) -> Listin
     listing.document(serde_json::json!({
         "tests": listing.objects, "passed": outcomes.len() - failed, "failed": failed,
     }));
-    listing.summary = format!("{} proven, {failed} failed", outcomes.len() - failed);
+    listing.summary = if outcomes.is_empty() {
+        "there is nothing to prove: the policy has no tests; write some below `tests:`, such as `env=dev cannot reach env=prod`"
+            .to_owned()
+    } else {
+        format!("{} proven, {failed} failed", outcomes.len() - failed)
+    };
     listing
 }
 

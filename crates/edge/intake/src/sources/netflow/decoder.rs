@@ -13,7 +13,7 @@ use super::records::Run;
 use super::sampling::Samplers;
 use super::template::{Field, Kind, Layout, Parsed, Template, parse_set};
 use super::v5;
-use crate::ledger::{Ledger, Place};
+use crate::ledger::{Ledger, NO_TEMPLATE, Place};
 
 /// Who sent a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -113,7 +113,6 @@ const SHORT: &str = "datagram shorter than its header";
 const TRAILING: &str = "bytes after the datagram's end";
 const BAD_SET: &str = "set length does not fit";
 const RESERVED: &str = "set with a reserved id";
-pub(super) const NO_TEMPLATE: &str = "set without a template";
 const CORRUPT: &str = "corrupt template";
 const LIMIT: &str = "limit on templates reached";
 const SHORT_SET: &str = "set shorter than a record";

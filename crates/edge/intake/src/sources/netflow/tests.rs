@@ -144,11 +144,11 @@ fn a_set_before_its_template_waits_for_it() {
     let data = set(256, &record(1, 2, (3, 4), 6, 5));
     let bench = decoded(&[v9(7, 1, std::slice::from_ref(&data)), v9(7, 2, &[set(0, &template(256, &BASE))])]);
     assert_eq!(bench.flows.bytes, [5]);
-    assert_eq!(bench.dropped(decoder::NO_TEMPLATE), 0);
+    assert_eq!(bench.dropped(crate::ledger::NO_TEMPLATE), 0);
     // Another observation domain has other templates.
     let bench = decoded(&[v9(7, 1, std::slice::from_ref(&data)), v9(8, 2, &[set(0, &template(256, &BASE))])]);
     assert_eq!(bench.flows.len(), 0);
-    assert_eq!(bench.ledger.summary.dropped[decoder::NO_TEMPLATE].bytes as usize, data.len());
+    assert_eq!(bench.ledger.summary.dropped[crate::ledger::NO_TEMPLATE].bytes as usize, data.len());
     assert!(bench.ledger.summary.rejects[0].reason.contains("no template 256 from 192.0.2.1 (domain 7)"));
 }
 
@@ -334,7 +334,7 @@ fn withdrawn_templates_are_gone() {
         ipfix(0, 1, &[set(2, &[1, 0, 0, 0]), flow.clone()]),
     ]);
     assert_eq!(bench.flows.len(), 1);
-    assert_eq!(bench.dropped(decoder::NO_TEMPLATE), 1);
+    assert_eq!(bench.dropped(crate::ledger::NO_TEMPLATE), 1);
     let all = ipfix(0, 1, &[set(2, &[0, 2, 0, 0]), flow.clone()]);
     let bench = decoded(&[ipfix(0, 0, &[set(2, &template(256, &BASE)), flow]), all]);
     assert_eq!(bench.flows.len(), 1);
@@ -416,7 +416,7 @@ fn memory_stays_within_the_limits() {
     assert!(fields <= 60, "{fields} fields");
     assert!(templates <= 3 * 4 * 2, "{templates} templates");
     assert!(pending <= 1_000, "{pending} bytes wait");
-    for reason in ["limit on templates reached", "limit on exporters reached", decoder::NO_TEMPLATE] {
+    for reason in ["limit on templates reached", "limit on exporters reached", crate::ledger::NO_TEMPLATE] {
         assert!(bench.dropped(reason) > 0, "{reason}");
     }
 }
