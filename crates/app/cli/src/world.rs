@@ -55,6 +55,15 @@ impl AsOfArgs {
             None => Ok(now()),
         }
     }
+
+    /// The project and the moment, with labels and names as they were recorded then.
+    pub(crate) fn open(&self, global: &Global) -> anyhow::Result<(World, Micros)> {
+        let (mut world, at) = (World::open(global)?, self.moment()?);
+        if self.as_of.is_some() {
+            world.inventory = world.lake.inventory(Some(at))?;
+        }
+        Ok((world, at))
+    }
 }
 
 /// The system's clock, read at the edge only.
@@ -166,4 +175,37 @@ pub(crate) fn load_policy(
 /// The first packet of a conversation with a service, for asking a policy.
 pub(crate) fn packet(source: model::Ip, destination: model::Ip, service: Service) -> Packet {
     Packet { source, destination, protocol: service.protocol, selector: service.low }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lake::Storing;
+    use model::{AddressClaim, WorkloadId};
+
+    #[test]
+    fn a_moment_has_the_labels_that_it_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lake = Lake::open(&folder.path().join(".ringfence")).unwrap();
+        for (role, at) in [("web", 1_000), ("dev", 2_000)] {
+            let workload = Workload {
+                id: WorkloadId("a".into()),
+                name: "a".into(),
+                labels: [("role".to_owned(), role.to_owned())].into(),
+                criticality: None,
+                addresses: vec![AddressClaim { ip: model::Ip::v4(1), from: Micros::MIN, to: Micros::MAX }],
+            };
+            lake.store_workloads(&[workload], Storing::Replace { at }).unwrap();
+        }
+        drop(lake);
+        let global =
+            Global { project: Some(folder.path().to_owned()), output: None, color: crate::Color::Never };
+        let role = |as_of: Option<&str>| {
+            let (world, at) = AsOfArgs { as_of: as_of.map(str::to_owned) }.open(&global).unwrap();
+            let view = world.inventory.as_of(at);
+            view.members[0].0.labels["role"].clone()
+        };
+        assert_eq!(role(Some("1970-01-01T00:00:00.0015Z")), "web");
+        assert_eq!(role(None), "dev");
+    }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use compile::{Artifact, Target};
 
 use crate::output::{Format, Listing};
-use crate::world::{AsOfArgs, World};
+use crate::world::AsOfArgs;
 use crate::{Exit, Global, UsageError};
 
 #[derive(clap::Args)]
@@ -46,8 +46,12 @@ pub(crate) fn render(plan: &model::Plan, target: &Target) -> anyhow::Result<Vec<
             for refusal in &refusals {
                 anstream::eprintln!("\u{1b}[1;31merror:\u{1b}[0m {refusal}");
             }
-            bail!("{} cannot express {} part{} of the plan; nothing was written", target.name, refusals.len(),
-                if refusals.len() == 1 { "" } else { "s" })
+            bail!(
+                "{} cannot express {} part{} of the plan; nothing was written",
+                target.name,
+                refusals.len(),
+                if refusals.len() == 1 { "" } else { "s" }
+            )
         }
     }
 }
@@ -57,7 +61,8 @@ pub(crate) fn write(artifacts: &[Artifact], folder: &Path) -> anyhow::Result<()>
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     for artifact in artifacts {
         let path = folder.join(&artifact.file_name);
-        std::fs::write(&path, &artifact.text).with_context(|| format!("cannot write `{}`", path.display()))?;
+        std::fs::write(&path, &artifact.text)
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     Ok(())
 }
@@ -75,7 +80,10 @@ impl Compile {
         let target = target(self.target.as_deref().unwrap_or_default())?;
         let mut plan = match &self.plan {
             Some(path) => super::plan::load(path)?,
-            None => super::plan::make(&World::open(global)?, &[], self.as_of.moment()?, None)?,
+            None => {
+                let (world, at) = self.as_of.open(global)?;
+                super::plan::make(&world, &[], at, None)?
+            }
         };
         if let Some(mode) = self.mode {
             plan.points.iter_mut().for_each(|point| point.mode = mode);
@@ -85,8 +93,12 @@ impl Compile {
             Some(folder) => {
                 write(&artifacts, folder)?;
                 let bytes: usize = artifacts.iter().map(|a| a.text.len()).sum();
-                eprintln!("wrote {} files ({}) to `{}`", artifacts.len(),
-                    crate::output::bytes_text(bytes as u64), folder.display());
+                eprintln!(
+                    "wrote {} files ({}) to `{}`",
+                    artifacts.len(),
+                    crate::output::bytes_text(bytes as u64),
+                    folder.display()
+                );
             }
             None => artifacts.iter().for_each(|artifact| print!("{}", artifact.text)),
         }

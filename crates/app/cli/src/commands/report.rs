@@ -7,7 +7,7 @@ use propose::ProposeOptions;
 use report::{Story, StoryFrontierPoint, StoryNumbers, StoryQuarantined};
 
 use crate::output::Format;
-use crate::world::{AsOfArgs, WindowArgs, World};
+use crate::world::{AsOfArgs, WindowArgs};
 use crate::{Exit, Global, UsageError, story};
 
 #[derive(clap::Args)]
@@ -48,12 +48,12 @@ impl Segmentation {
         if !matches!(format, Format::Html | Format::Json) {
             return Err(UsageError("this report is written as html or json".to_owned()).into());
         }
-        let world = World::open(global)?;
+        let (world, at) = self.as_of.open(global)?;
         let window = self.window.window()?;
-        let at = self.as_of.moment()?;
         let (files, set) = world.policy(&self.paths)?;
         let resolved = world.resolve(&files, &set, at)?;
-        let (graph, segmentation, proposal) = super::policy::propose(&world, window, ProposeOptions::default())?;
+        let (graph, segmentation, proposal) =
+            super::policy::propose(&world, window, ProposeOptions::default())?;
         let replay = super::simulate::replay(&world, &resolved, window, at)?;
         let outcomes = verify::check_assertions(&set, &resolved, &world.inventory.as_of(at));
         let mut map = story::map_story(&world, &graph, Some(&segmentation), &[], window);
@@ -71,7 +71,11 @@ impl Segmentation {
             map,
             ..Story::default()
         };
-        let text = if format == Format::Html { report::render(&story) } else { serde_json::to_string_pretty(&story)? };
+        let text = if format == Format::Html {
+            report::render(&story)
+        } else {
+            serde_json::to_string_pretty(&story)?
+        };
         match &self.out {
             Some(path) => {
                 std::fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))?;

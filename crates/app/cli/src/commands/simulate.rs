@@ -39,8 +39,7 @@ pub(crate) fn replay(
 
 impl Simulate {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<Exit> {
-        let world = World::open(global)?;
-        let at = self.as_of.moment()?;
+        let (world, at) = self.as_of.open(global)?;
         let (files, set) = world.policy(&self.paths)?;
         let resolved = world.resolve(&files, &set, at)?;
         let replay = replay(&world, &resolved, self.window.window()?, at)?;

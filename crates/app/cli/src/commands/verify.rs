@@ -6,7 +6,7 @@ use serde_json::json;
 use verify::{Outcome, PROPERTIES, Property, Verifier};
 
 use crate::output::{Format, Listing};
-use crate::world::{AsOfArgs, World};
+use crate::world::AsOfArgs;
 use crate::{Exit, Global, UsageError};
 
 #[derive(clap::Args)]
@@ -40,8 +40,7 @@ impl Verify {
             .iter()
             .map(|text| text.parse::<Property>().map(|p| (text, p)).map_err(|e| UsageError(format!("{e}"))))
             .collect::<Result<Vec<_>, _>>()?;
-        let world = World::open(global)?;
-        let at = self.as_of.moment()?;
+        let (world, at) = self.as_of.open(global)?;
         let (files, set) = world.policy(&self.policies)?;
         let resolved = world.resolve(&files, &set, at)?;
         let view = world.inventory.as_of(at);
@@ -62,12 +61,18 @@ impl Verify {
 fn rows(listing: &mut Listing, text: &str, outcome: &Outcome, resolved: &policy::Resolved) {
     match outcome {
         Outcome::Holds => {
-            listing.row(["✔ holds".to_owned(), text.to_owned(), "proven for all traffic".to_owned(), String::new()]);
+            listing.row([
+                "✔ holds".to_owned(),
+                text.to_owned(),
+                "proven for all traffic".to_owned(),
+                String::new(),
+            ]);
         }
         Outcome::Violated(violations) => {
             for violation in violations {
                 let rules = violation.rules.iter().filter_map(|index| resolved.rules.get(*index));
-                let rules: Vec<String> = rules.map(|rule| format!("{} ({})", rule.id, rule.location)).collect();
+                let rules: Vec<String> =
+                    rules.map(|rule| format!("{} ({})", rule.id, rule.location)).collect();
                 let witness = violation.witness.map(|p| format!("; for example {p}")).unwrap_or_default();
                 listing.row([
                     "✘ violated".to_owned(),
@@ -92,7 +97,12 @@ fn rows(listing: &mut Listing, text: &str, outcome: &Outcome, resolved: &policy:
                 ]);
             }
             if reached.is_empty() {
-                listing.row(["○ nobody".to_owned(), text.to_owned(), "reaches no other workload".to_owned(), String::new()]);
+                listing.row([
+                    "○ nobody".to_owned(),
+                    text.to_owned(),
+                    "reaches no other workload".to_owned(),
+                    String::new(),
+                ]);
             }
         }
     }
