@@ -28,12 +28,12 @@ pub(crate) struct Why {
 
 impl Why {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<Exit> {
-        let service = service(&self.service)?;
-        let world = World::open(global)?;
-        let at = self.as_of.moment()?;
+        let service = one_service(&self.service)?;
+        let (world, at) = self.as_of.open(global)?;
         let (files, set) = world.policy(&self.policies)?;
         let resolved = world.resolve(&files, &set, at)?;
-        let mut listing = Listing::new(&["source", "destination", "service", "verdict", "rule", "where", "why"]);
+        let mut listing =
+            Listing::new(&["source", "destination", "service", "verdict", "rule", "where", "why"]);
         let mut texts = Vec::new();
         for source in world.find(&self.source, at)? {
             for destination in world.find(&self.destination, at)? {
@@ -79,7 +79,10 @@ impl Why {
                         text.push_str(&format!("  by       {kind} `{rule_id}` at {place}\n"));
                         text.push_str(&format!("  why      {why}\n  owner    {}\n", rule.owner));
                     }
-                    None => text.push_str(&format!("  by       {}\n  why      {why}\n", if rule_id.is_empty() { "nobody" } else { &rule_id })),
+                    None => text.push_str(&format!(
+                        "  by       {}\n  why      {why}\n",
+                        if rule_id.is_empty() { "nobody" } else { &rule_id }
+                    )),
                 }
                 if let Some(evidence) = &evidence {
                     text.push_str(&format!("  evidence {}\n", evidence_text(evidence)));
@@ -92,7 +95,13 @@ impl Why {
                     "owner": rule.map(|r| &r.owner), "evidence": evidence.as_ref().map(evidence_json), "seen": seen,
                 }));
                 listing.row([
-                    source.to_string(), destination.to_string(), service.to_string(), verdict.to_owned(), rule_id, place, why,
+                    source.to_string(),
+                    destination.to_string(),
+                    service.to_string(),
+                    verdict.to_owned(),
+                    rule_id,
+                    place,
+                    why,
                 ]);
             }
         }
@@ -115,6 +124,24 @@ pub(crate) fn service(text: &str) -> Result<Service, UsageError> {
         Ok(port) => Ok(Service::new(Protocol::TCP, port)),
         Err(_) => text.parse().map_err(|e| UsageError(format!("{e}"))),
     }
+}
+
+/// A service that one packet can stand for: with a range of ports each may be decided otherwise.
+fn one_service(text: &str) -> Result<Service, UsageError> {
+    let service = service(text)?;
+    let many = match service.protocol {
+        protocol if protocol.has_ports() => service.low != service.high,
+        // Codes of one type are told apart by nobody who asks this.
+        protocol if protocol.is_icmp() => service.low >> 8 != service.high >> 8,
+        _ => false,
+    };
+    if many {
+        return Err(UsageError(format!(
+            "`{text}` is more than one service, and each may be decided otherwise; ask for one, such as `tcp/443`, or \
+             prove them all with `ringfence verify 'reach A -> B on {text}'`"
+        )));
+    }
+    Ok(service)
 }
 
 /// What is missing for an allow: who governs, and that nothing speaks of the traffic.
@@ -162,7 +189,13 @@ fn evidence_text(evidence: &Evidence) -> String {
 }
 
 /// What the lake has seen of just this traffic.
-fn seen(world: &World, source: model::Ip, destination: model::Ip, service: Service, at: Micros) -> anyhow::Result<Value> {
+fn seen(
+    world: &World,
+    source: model::Ip,
+    destination: model::Ip,
+    service: Service,
+    at: Micros,
+) -> anyhow::Result<Value> {
     let conversations = world.conversations(TimeWindow { from: Micros::MIN, to: at.max(1) })?;
     let same = conversations
         .iter()
@@ -188,5 +221,20 @@ fn seen_text(seen: &Value) -> String {
             seen["first"].as_str().unwrap_or_default(),
             seen["last"].as_str().unwrap_or_default()
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_port_is_asked_for_at_a_time() {
+        for text in ["tcp", "tcp/1-65535", "udp/53-54", "icmp", "icmp/3-5"] {
+            assert!(one_service(text).is_err(), "{text}");
+        }
+        for text in ["443", "tcp/443", "icmp/8", "ip47"] {
+            assert!(one_service(text).is_ok(), "{text}");
+        }
     }
 }
