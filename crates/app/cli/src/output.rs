@@ -146,6 +146,14 @@ fn terminal_width() -> Option<u16> {
     std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).or(Some(140))
 }
 
+/// Prints text as it is. Unlike `print!` it fails when the reader has gone, and so a closed pipe stays quiet.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
 fn versioned(value: Value) -> Value {
     match value {
         Value::Object(mut map) => {

@@ -100,7 +100,7 @@ impl Compile {
                     folder.display()
                 );
             }
-            None => artifacts.iter().for_each(|artifact| print!("{}", artifact.text)),
+            None => artifacts.iter().try_for_each(|artifact| crate::output::print(&artifact.text))?,
         }
         Ok(Exit::Ok)
     }

@@ -11,7 +11,9 @@ pub(crate) struct Completions {
 
 impl Completions {
     pub(crate) fn run(&self, _: &Global) -> anyhow::Result<Exit> {
-        clap_complete::generate(self.shell, &mut crate::command_tree(), "ringfence", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut crate::command_tree(), "ringfence", &mut script);
+        crate::output::print(&String::from_utf8_lossy(&script))?;
         Ok(Exit::Ok)
     }
 }

@@ -27,6 +27,14 @@ const RECORDING: [(&str, &[u8]); 3] = [
 ];
 const TRUTH: &str = include_str!("../../../../../lab/recordings/first/truth.json");
 
+/// As `println!`, but a reader that has gone does not end the demo.
+macro_rules! say {
+    ($($what:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(anstream::stdout(), $($what)*);
+    }};
+}
+
 /// What the people of this network had decided before anything was learnt.
 const PEOPLE: (&str, &str) = ("10-people.yaml", include_str!("demo-people.yaml"));
 
@@ -48,8 +56,8 @@ impl Demo {
         let truth = Truth::parse(TRUTH)?;
         prepare(&self.out)?;
         let project = Project::find(Some(&self.out))?;
-        println!("Ringfence demo: {} hosts in network namespaces, recorded for fifteen minutes.", recorded_hosts(&truth));
-        println!("Everything below is computed now, from the recording; the truth is used for scoring alone.\n");
+        say!("Ringfence demo: {} hosts in network namespaces, recorded for fifteen minutes.", recorded_hosts(&truth));
+        say!("Everything below is computed now, from the recording; the truth is used for scoring alone.\n");
         let (sources, dropped) = see(&project)?;
         let world = World::of(project.clone())?;
         let act = Act { world: &world, truth: &truth, learn: truth.window("learn")?, holdout: truth.window("hold-out")? };
@@ -148,7 +156,7 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
 }
 
 fn heading(number: u8, text: &str) {
-    anstream::println!("\u{1b}[1m{number}  {text}\u{1b}[0m");
+    say!("\u{1b}[1m{number}  {text}\u{1b}[0m");
 }
 
 /// Inventory and flows into the lake.
@@ -157,7 +165,7 @@ fn see(project: &Project) -> anyhow::Result<(Vec<StorySource>, Vec<StoryDropped>
     let mut lake = Lake::open(&project.lake)?;
     let assets = inventory::read_paths(&[project.root.join("inventory/assets.csv")])?;
     lake.store_workloads(&assets.workloads, Storing::Merge)?;
-    println!("   {} workloads from inventory/assets.csv", assets.workloads.len());
+    say!("   {} workloads from inventory/assets.csv", assets.workloads.len());
     let rejects = crate::flow_input::RejectLog::none();
     let mut table = ServiceTable::new();
     let mut lost = intake::Summary::default();
@@ -167,7 +175,7 @@ fn see(project: &Project) -> anyhow::Result<(Vec<StorySource>, Vec<StoryDropped>
         let Done::Stored(receipt, outcome) = store(&mut lake, "auto", &piece(path), &rejects, &mut table, false)? else {
             continue;
         };
-        println!(
+        say!(
             "   {name}: {} in {} datagrams, {} flows, {} conversations an hour",
             bytes_text(bytes.len() as u64),
             grouped(outcome.summary.datagrams),
@@ -206,7 +214,7 @@ impl Act<'_> {
         let conversations = self.world.conversations(self.learn)?;
         let graph = self.world.graph(&conversations, self.learn.to);
         let count = |test: &dyn Fn(&graph::Edge) -> bool| graph.edges.iter().filter(|e| test(e)).count();
-        println!(
+        say!(
             "   map of the learning window ({}): {} conversations, {} edges, {} to shared services, {} marked as noise",
             story::window_text(self.learn),
             conversations.len(),
@@ -215,21 +223,21 @@ impl Act<'_> {
             count(&|e| e.noise.is_some())
         );
         for node in graph.nodes.iter().filter(|n| n.scanner.is_some()) {
-            println!("   {} behaves like a scanner: {}", node.id, node.scanner.as_deref().unwrap_or_default());
+            say!("   {} behaves like a scanner: {}", node.id, node.scanner.as_deref().unwrap_or_default());
         }
         heading(2, "learn");
         let segmentation = segment::discover(&graph, &segment::DiscoverOptions::default());
         for segment in &segmentation.segments {
             let members: Vec<&str> = segment.members.iter().map(|m| m.0.as_str()).collect();
-            println!("   {:<34} {}", segment.name, members.join(" "));
+            say!("   {:<34} {}", segment.name, members.join(" "));
         }
         for left in &segmentation.unassigned {
-            println!("   {:<34} {}: {}", "(unassigned)", left.workload, left.reason);
+            say!("   {:<34} {}: {}", "(unassigned)", left.workload, left.reason);
         }
         Lake::open(&self.world.project.lake)?.put_segmentation(&segmentation)?;
         heading(3, "propose");
         let (_, people) = load_policy(&self.world.project, &[])?;
-        println!("   people's own rules come first: policies/{}", PEOPLE.0);
+        say!("   people's own rules come first: policies/{}", PEOPLE.0);
         let options = ProposeOptions {
             owner: "demo".to_owned(),
             mode: Mode::Enforce,
@@ -241,7 +249,7 @@ impl Act<'_> {
         proposal.policy.documents.retain(|entry| !people.documents.contains(entry));
         let written = super::policy::write_policy(&proposal.policy, &self.world.project.policies)?;
         let guardrails = proposal.rules.iter().filter(|r| r.guardrail).count();
-        println!(
+        say!(
             "   {} rules ({guardrails} guardrail allows for shared services) in {} files, width {}; {} kept out for review",
             proposal.rules.len(),
             written.len(),
@@ -249,7 +257,7 @@ impl Act<'_> {
             proposal.quarantined.len()
         );
         for item in proposal.quarantined.iter().take(6) {
-            println!("   not allowed: {}: {}", item.edge, item.detail);
+            say!("   not allowed: {}: {}", item.edge, item.detail);
         }
         Ok((segmentation, proposal, graph))
     }
@@ -263,9 +271,9 @@ impl Act<'_> {
         heading(4, "prove");
         let outcomes = verify::check_assertions(set, resolved, &self.world.inventory.as_of(at));
         let failed: Vec<_> = outcomes.iter().filter(|o| !o.holds).collect();
-        println!("   {} sentence tests proven for all traffic, {} failed", outcomes.len() - failed.len(), failed.len());
+        say!("   {} sentence tests proven for all traffic, {} failed", outcomes.len() - failed.len(), failed.len());
         for outcome in &failed {
-            println!("   ✘ {}: {}", outcome.sentence, super::explanation(outcome).unwrap_or_default());
+            say!("   ✘ {}: {}", outcome.sentence, super::explanation(outcome).unwrap_or_default());
         }
         if failed.is_empty() { Ok(outcomes) } else { bail!("the proposal fails its own tests") }
     }
@@ -274,7 +282,7 @@ impl Act<'_> {
         heading(5, "replay what was held out");
         let replay = super::simulate::replay(self.world, resolved, self.holdout, at)?;
         let estimate = &replay.false_block_estimate;
-        println!(
+        say!(
             "   {} connections: {} allowed, {} would be blocked, {} unknown; coverage of what looks legitimate {}",
             grouped(replay.flows_total),
             grouped(replay.allowed),
@@ -282,7 +290,7 @@ impl Act<'_> {
             grouped(replay.unknown + replay.unmanaged),
             percent(replay.coverage_legitimate)
         );
-        println!(
+        say!(
             "   false-block estimate: {} of legitimate conversations (95% interval {} to {})",
             percent(estimate.mid),
             percent(estimate.low),
@@ -292,7 +300,7 @@ impl Act<'_> {
         replay.blocked.iter().for_each(|b| *by_client.entry(&b.client).or_default() += 1);
         const SWEEP: usize = 10;
         for (client, count) in by_client.iter().filter(|(_, count)| **count > SWEEP) {
-            println!("   would block {client} -> {count} hosts and services: a sweep, see the report");
+            say!("   would block {client} -> {count} hosts and services: a sweep, see the report");
         }
         for blocked in replay.blocked.iter().filter(|b| by_client.get(b.client.as_str()).is_none_or(|n| *n <= SWEEP)) {
             let word = match self.truth.legitimate(&blocked.client, &blocked.server, blocked.service) {
@@ -300,7 +308,7 @@ impl Act<'_> {
                 Some(false) => "rightly",
                 None => "nobody in the lab meant it",
             };
-            println!("   would block {} -> {} {} ({} x): {word}", blocked.client, blocked.server, blocked.service, blocked.flows);
+            say!("   would block {} -> {} {} ({} x): {word}", blocked.client, blocked.server, blocked.service, blocked.flows);
         }
         Ok(replay)
     }
@@ -323,9 +331,9 @@ impl Act<'_> {
                 StepOutcome::Contained => ("✔", "contained"),
                 StepOutcome::Reached => ("✘", "goes through"),
             };
-            println!("   {symbol} {word:<12} {:<10} {}: {}", step.technique, step.action, step.decided_by);
+            say!("   {symbol} {word:<12} {:<10} {}: {}", step.technique, step.action, step.decided_by);
         }
-        println!(
+        say!(
             "   from {} the intruder could reach {} workloads; with the policy {}",
             attack.foothold,
             attack.reach_before.unwrap_or(0),
@@ -343,7 +351,7 @@ fn compile_all(plan: &Plan, out: &Path) -> anyhow::Result<()> {
         let artifacts = match compile::render(plan, target) {
             Ok(artifacts) => artifacts,
             Err(refusals) => {
-                println!("   {}: refuses {} parts of the plan; the first: {}", target.name, refusals.len(),
+                say!("   {}: refuses {} parts of the plan; the first: {}", target.name, refusals.len(),
                     refusals.first().map(ToString::to_string).unwrap_or_default());
                 continue;
             }
@@ -362,7 +370,7 @@ fn compile_all(plan: &Plan, out: &Path) -> anyhow::Result<()> {
             equal += usize::from(read.iter().any(|back| same(&back)));
         }
         let bytes: usize = artifacts.iter().map(|a| a.text.len()).sum();
-        println!(
+        say!(
             "   {}: {} artifacts ({}), {equal} read back and proven equal to the plan",
             target.name,
             artifacts.len(),
@@ -388,8 +396,8 @@ impl Score<'_> {
     fn print(&self, out: &Path, graph: &graph::Graph, legitimate_blocked: usize) {
         let count = |outcome| self.attack.steps.iter().filter(|s| s.outcome == outcome).count();
         let bar = "─".repeat(78);
-        let line = |name: &str, value: String| println!("  {name:<22}{value}");
-        println!("\n{bar}");
+        let line = |name: &str, value: String| say!("  {name:<22}{value}");
+        say!("\n{bar}");
         line(
             "segments",
             format!(
@@ -433,12 +441,12 @@ impl Score<'_> {
         } else {
             line("kernel", format!("{passed} of {} checks in a real kernel as the policy says", self.attack.kernel.len()));
         }
-        println!("{bar}");
+        say!("{bar}");
         let shown = out.display();
-        println!("  look at    {shown}/report.html");
-        println!("  read       {shown}/policies/");
-        println!("  ask        ringfence --project {shown} why ws-1 pg-shop-1 tcp/5432");
-        println!("  install    {shown}/artifacts/nftables/ (one file a host), {shown}/artifacts/kubernetes/");
-        println!("  go on      ringfence init my-network && ringfence import auto FLOWS...");
+        say!("  look at    {shown}/report.html");
+        say!("  read       {shown}/policies/");
+        say!("  ask        ringfence --project {shown} why ws-1 pg-shop-1 tcp/5432");
+        say!("  install    {shown}/artifacts/nftables/ (one file a host), {shown}/artifacts/kubernetes/");
+        say!("  go on      ringfence init my-network && ringfence import auto FLOWS...");
     }
 }

@@ -45,7 +45,7 @@ impl Map {
         if format == Format::Html {
             let segmentation = if self.group_by.is_empty() || by_segment { stored.as_ref() } else { None };
             let story = story::map_story(&world, &graph, segmentation, &self.group_by, window);
-            print!("{}", report::render_map(&story));
+            crate::output::print(&report::render_map(&story))?;
             return Ok(Exit::Ok);
         }
         let graph = match &stored {
@@ -54,8 +54,8 @@ impl Map {
             _ => graph::group_by_labels(&graph, &self.group_by),
         };
         match format {
-            Format::Dot => print!("{}", graph::to_dot(&graph)),
-            Format::Mermaid => print!("{}", graph::to_mermaid(&graph)),
+            Format::Dot => crate::output::print(&graph::to_dot(&graph))?,
+            Format::Mermaid => crate::output::print(&graph::to_mermaid(&graph))?,
             _ => listing(&graph).print(format)?,
         }
         Ok(Exit::Ok)

@@ -41,7 +41,7 @@ impl Policy {
             Verb::Propose(command) => command.run(global),
             Verb::Diff(command) => command.run(global),
             Verb::Schema(_) => {
-                println!("{}", serde_json::to_string_pretty(&policy::schema())?);
+                crate::output::print(&format!("{:#}\n", policy::schema()))?;
                 Ok(Exit::Ok)
             }
         }
@@ -73,7 +73,7 @@ impl Fmt {
                 continue;
             }
             different += 1;
-            println!("{file}");
+            crate::output::print(&format!("{file}\n"))?;
             if !self.check {
                 write(Path::new(file), &canonical)?;
             }
@@ -275,7 +275,8 @@ impl Propose {
         match global.format_or(Format::Table) {
             Format::Yaml if !self.write => {
                 for (index, (file, text)) in policy::format(&proposal.policy).iter().enumerate() {
-                    println!("{}# {file}\n{text}", if index > 0 { "---\n" } else { "" });
+                    let between = if index > 0 { "---\n" } else { "" };
+                    crate::output::print(&format!("{between}# {file}\n{text}\n"))?;
                 }
             }
             Format::Html | Format::Dot | Format::Mermaid | Format::Junit => {

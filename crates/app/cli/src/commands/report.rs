@@ -81,7 +81,7 @@ impl Segmentation {
                 std::fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
                 eprintln!("wrote {}", path.display());
             }
-            None => println!("{text}"),
+            None => crate::output::print(&format!("{text}\n"))?,
         }
         Ok(Exit::Ok)
     }

@@ -27,7 +27,7 @@ impl Test {
         let failed = outcomes.iter().filter(|o| !o.holds).count();
         let format = global.format_or(Format::Table);
         if format == Format::Junit {
-            print!("{}", junit(&outcomes));
+            crate::output::print(&junit(&outcomes))?;
         } else {
             listing(&outcomes, &resolved).print(format)?;
         }
