@@ -119,13 +119,10 @@ fn main() -> ExitCode {
     match cli.command.run(&cli.global) {
         Ok(exit) => exit.into(),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) if error.is::<UsageError>() => {
-            anstream::eprintln!("\u{1b}[1;31merror:\u{1b}[0m {error:#}");
-            ExitCode::from(USAGE)
-        }
         Err(error) => {
-            anstream::eprintln!("\u{1b}[1;31merror:\u{1b}[0m {error:#}");
-            ExitCode::FAILURE
+            let text = output::printable(&format!("{error:#}"));
+            anstream::eprintln!("\u{1b}[1;31merror:\u{1b}[0m {text}");
+            if error.is::<UsageError>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
 }

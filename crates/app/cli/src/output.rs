@@ -134,7 +134,7 @@ impl Listing {
                 writeln!(out, "{}", line.trim_end().strip_prefix(' ').unwrap_or(line.trim_end()))?;
             }
         }
-        if self.summary.is_empty() { Ok(()) } else { writeln!(out, "{}", self.summary) }
+        if self.summary.is_empty() { Ok(()) } else { writeln!(out, "{}", printable(&self.summary)) }
     }
 }
 
@@ -223,5 +223,9 @@ mod tests {
     fn cells_are_quoted_and_harmless() {
         assert_eq!(csv_cell("a,\"b\""), "\"a,\"\"b\"\"\"");
         assert_eq!(printable("a\u{1b}[31m"), "a\u{fffd}[31m");
+        let mut shown = Vec::new();
+        let summary = "`a\u{1b}]0;x\u{7}` is in\n  no segment".to_owned();
+        Listing { summary, ..Listing::default() }.write_table(&mut shown).unwrap();
+        assert_eq!(String::from_utf8(shown).unwrap(), "`a\u{fffd}]0;x\u{fffd}` is in\n  no segment\n");
     }
 }
