@@ -87,6 +87,13 @@ impl Project {
         let policies = choose("policies", "RINGFENCE_POLICIES", config.policies, "policies");
         Ok(Self { root, lake, policies, settings })
     }
+
+    /// A project that lies wholly within its folder, whatever the environment says: what the demo writes must not end
+    /// up in the lake or the policies of somebody's real project.
+    pub(crate) fn within(root: &Path) -> Self {
+        let (lake, policies) = (root.join(".ringfence"), root.join("policies"));
+        Self { root: root.to_path_buf(), lake, policies, settings: Vec::new() }
+    }
 }
 
 /// A folder above the working directory, as seen from there: people read it, and a plan that names policy files is the

@@ -55,7 +55,7 @@ impl Demo {
     pub(crate) fn run(&self, _: &Global) -> anyhow::Result<Exit> {
         let truth = Truth::parse(TRUTH)?;
         prepare(&self.out)?;
-        let project = Project::find(Some(&self.out))?;
+        let project = Project::within(&self.out);
         say!("Ringfence demo: {} hosts in network namespaces, recorded for fifteen minutes.", recorded_hosts(&truth));
         say!("Everything below is computed now, from the recording; the truth is used for scoring alone.\n");
         let (sources, dropped) = see(&project)?;
