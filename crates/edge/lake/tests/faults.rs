@@ -49,6 +49,7 @@ fn a_file_cut_in_half_is_named_and_set_aside() {
     again.append(&traffic(1, 900, HOURS)).unwrap();
     again.commit().unwrap();
     assert_eq!(found(&lake), 900);
+    assert_eq!(lake.stats().unwrap().flows_lost, 0);
 }
 
 #[test]

@@ -58,7 +58,11 @@ impl Decode {
         printer.finish()?;
         rejects.finish()?;
         if failures > 0 {
-            let inputs = if pieces.len() == 1 { "the input".to_owned() } else { format!("{failures} of {} inputs", pieces.len()) };
+            let inputs = if pieces.len() == 1 {
+                "the input".to_owned()
+            } else {
+                format!("{failures} of {} inputs", pieces.len())
+            };
             bail!("{inputs} could not be read as a whole");
         }
         Ok(Exit::Ok)
@@ -74,8 +78,19 @@ pub(crate) struct Printer {
 }
 
 const COLUMNS: [&str; 13] = [
-    "start", "end", "protocol", "src_ip", "src_port", "dst_ip", "dst_port", "packets", "bytes", "verdict", "client",
-    "client_confidence", "exporter",
+    "start",
+    "end",
+    "protocol",
+    "src_ip",
+    "src_port",
+    "dst_ip",
+    "dst_port",
+    "packets",
+    "bytes",
+    "verdict",
+    "client",
+    "client_confidence",
+    "exporter",
 ];
 
 impl Printer {

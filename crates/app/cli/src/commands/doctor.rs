@@ -36,8 +36,12 @@ impl Doctor {
         listing.print(global.format_or(Format::Table))?;
         match (damaged, self.repair) {
             (0, _) | (_, true) => Ok(Exit::Ok),
-            (1, false) => bail!("1 file of the lake is damaged; restore it from a backup, or set it aside with `ringfence doctor --repair`"),
-            (_, false) => bail!("{damaged} files of the lake are damaged; restore them from a backup, or set them aside with `ringfence doctor --repair`"),
+            (1, false) => bail!(
+                "1 file of the lake is damaged; restore it from a backup, or set it aside with `ringfence doctor --repair`"
+            ),
+            (_, false) => bail!(
+                "{damaged} files of the lake are damaged; restore them from a backup, or set them aside with `ringfence doctor --repair`"
+            ),
         }
     }
 

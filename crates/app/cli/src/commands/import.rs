@@ -10,7 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lake::{Begun, HOUR_US, ImportReceipt, Lake, SourceIdentity};
 use serde_json::json;
 
-use crate::flow_input::{FlowArgs, Outcome, Piece, RejectLog, list_formats, malformed_text, print_losses, read_oriented};
+use crate::flow_input::{
+    FlowArgs, Outcome, Piece, RejectLog, list_formats, malformed_text, print_losses, read_oriented,
+};
 use crate::output::{Format, Listing, bytes_text, grouped};
 use crate::{Exit, Global};
 
@@ -53,13 +55,21 @@ impl Import {
                     flows += receipt.flows;
                     print_losses(&outcome.summary);
                     let damage = damage_of(piece, &outcome);
-                    add(&mut listing, piece, &receipt, outcome.format, if damage.is_some() { "damaged" } else { "stored" });
+                    add(
+                        &mut listing,
+                        piece,
+                        &receipt,
+                        outcome.format,
+                        if damage.is_some() { "damaged" } else { "stored" },
+                    );
                     if let Some(damage) = damage {
                         anstream::eprintln!("\u{1b}[1;31merror:\u{1b}[0m {damage}");
                         trouble.damaged += 1;
                     }
                 }
-                Ok(Done::Before(receipt)) => add(&mut listing, piece, &receipt, &receipt.format, "stored before"),
+                Ok(Done::Before(receipt)) => {
+                    add(&mut listing, piece, &receipt, &receipt.format, "stored before")
+                }
                 Err(error) => {
                     anstream::eprintln!("\u{1b}[1;31merror:\u{1b}[0m {error:#}");
                     trouble.failed += 1;
@@ -98,7 +108,9 @@ impl Trouble {
             parts.push(format!("nothing was stored of {failed} of {inputs} inputs"));
         }
         if damaged > 0 {
-            parts.push(format!("{damaged} of {inputs} inputs are damaged, and what could be read of them is stored"));
+            parts.push(format!(
+                "{damaged} of {inputs} inputs are damaged, and what could be read of them is stored"
+            ));
         }
         let sound = inputs - failed - damaged;
         if sound > 0 && !parts.is_empty() {
@@ -151,8 +163,10 @@ pub(crate) fn store(
     let size = std::fs::metadata(&piece.path).with_context(failed)?.len();
     let mut file = File::open(&piece.path).with_context(failed)?;
     // A source is the same whether its format was named or recognised.
-    let known = if format == "auto" { recognise(&mut file).with_context(failed)? } else { intake::find(format) };
-    let identity = SourceIdentity::of_reader(known.map_or(format, |s| s.name), &piece.label, file).with_context(failed)?;
+    let known =
+        if format == "auto" { recognise(&mut file).with_context(failed)? } else { intake::find(format) };
+    let identity = SourceIdentity::of_reader(known.map_or(format, |s| s.name), &piece.label, file)
+        .with_context(failed)?;
     let mut transaction = if again {
         lake.begin_import_again(identity)?
     } else {
@@ -192,7 +206,8 @@ fn recognise(file: &mut File) -> std::io::Result<Option<&'static intake::Source>
 }
 
 fn spool(folder: &Path) -> anyhow::Result<tempfile::NamedTempFile> {
-    let mut file = tempfile::NamedTempFile::new_in(folder).context("cannot keep standard input in the lake's folder")?;
+    let mut file =
+        tempfile::NamedTempFile::new_in(folder).context("cannot keep standard input in the lake's folder")?;
     std::io::copy(&mut std::io::stdin().lock(), &mut file).context("cannot read standard input")?;
     Ok(file)
 }

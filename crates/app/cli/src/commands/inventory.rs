@@ -74,7 +74,9 @@ impl ImportAssets {
             assets.workloads.iter().flat_map(|w| w.labels.keys()).map(String::as_str).collect();
         if !labels.is_empty() {
             // A misspelled column becomes a label: here it meets the eye.
-            listing.summary.push_str(&format!("\nlabels: {}", labels.into_iter().collect::<Vec<_>>().join(", ")));
+            listing
+                .summary
+                .push_str(&format!("\nlabels: {}", labels.into_iter().collect::<Vec<_>>().join(", ")));
         }
         listing.print(global.format_or(Format::Table))?;
         Ok(Exit::Ok)
@@ -148,7 +150,8 @@ impl Show {
         listing.document(describe(workload, at));
         listing.objects = vec![listing.document.clone()];
         let labels: Vec<String> = workload.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        listing.summary = format!("{} ({}) {} {}", workload.id, workload.name, criticality(workload), labels.join(","));
+        listing.summary =
+            format!("{} ({}) {} {}", workload.id, workload.name, criticality(workload), labels.join(","));
         listing.print(global.format_or(Format::Table))?;
         Ok(Exit::Ok)
     }
