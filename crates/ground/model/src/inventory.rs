@@ -47,6 +47,14 @@ pub struct AddressClaim {
     pub to: Micros,
 }
 
+impl AddressClaim {
+    /// Whether the address is owned at a moment. What lasts has no last moment: `Micros::MAX`, which a broken clock can
+    /// report, is in it too.
+    pub const fn holds(&self, at: Micros) -> bool {
+        self.from <= at && (at < self.to || self.to == Micros::MAX)
+    }
+}
+
 /// A thing with an identity over time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Workload {
@@ -84,7 +92,9 @@ impl fmt::Display for AddressConflict {
             (false, false) => f.write_str(" at all times"),
             (true, false) => write!(f, " from {}", crate::format_time(window.from)),
             (false, true) => write!(f, " until {}", crate::format_time(window.to)),
-            (true, true) => write!(f, " from {} to {}", crate::format_time(window.from), crate::format_time(window.to)),
+            (true, true) => {
+                write!(f, " from {} to {}", crate::format_time(window.from), crate::format_time(window.to))
+            }
         }
     }
 }
@@ -151,7 +161,7 @@ impl Inventory {
             .iter()
             .rev()
             .take_while(|(claim, _)| claim.ip == ip)
-            .find(|(claim, _)| at < claim.to)
+            .find(|(claim, _)| claim.holds(at))
             .map(|(_, index)| &self.workloads[*index as usize])
     }
 
@@ -159,8 +169,8 @@ impl Inventory {
     pub fn as_of(&self, at: Micros) -> InventoryView<'_> {
         let mut members = Vec::new();
         for workload in &self.workloads {
-            let held = |c: &&AddressClaim| c.from <= at && at < c.to;
-            let ips: Vec<Ip> = workload.addresses.iter().filter(held).map(|claim| claim.ip).collect();
+            let held = workload.addresses.iter().filter(|claim| claim.holds(at));
+            let ips: Vec<Ip> = held.map(|claim| claim.ip).collect();
             if !ips.is_empty() {
                 members.push((workload, ips));
             }
@@ -215,6 +225,13 @@ mod tests {
         let owner = |at| inventory.owner("10.0.0.1".parse().unwrap(), at).map(|w| w.id.0.as_str());
         assert_eq!((owner(9), owner(10), owner(20)), (Some("a"), Some("b"), None));
         assert_eq!(inventory.as_of(15).members.len(), 1);
+    }
+
+    #[test]
+    fn what_lasts_is_held_at_the_end_of_time_too() {
+        let inventory = Inventory::new(vec![workload("a", &[("10.0.0.1", 0, Micros::MAX)])]).unwrap();
+        assert!(inventory.owner("10.0.0.1".parse().unwrap(), Micros::MAX).is_some());
+        assert_eq!(inventory.as_of(Micros::MAX).members.len(), 1);
     }
 
     #[test]
