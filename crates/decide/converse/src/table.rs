@@ -3,7 +3,7 @@
 //! For each (address, protocol, port) two small sketches count the distinct peers and the distinct remote ports, each
 //! a bitmap of 64 bits read by linear counting (Whang, Vander-Zanden and Taylor, "A linear-time probabilistic counting
 //! algorithm", ACM TODS 1990): exact to a few percent up to some dozens, saturated near 270, which is all the evidence
-//! that a direction needs. When the table is full, the entries with least evidence go first and the bar rises, as in
+//! that a direction needs. When the table is full, the entries with least evidence go first and the bar rises until there is room, after
 //! lossy counting (Manku and Motwani, VLDB 2002).
 
 use std::collections::HashMap;
@@ -15,6 +15,8 @@ use crate::ports::{self, EPHEMERAL};
 
 /// Entries before the least telling are dropped: the table then holds 40 MB.
 const ENTRIES_MAX: usize = 900_000;
+/// Bits that an entry must have to survive a pruning, if that makes room enough: one peer on one port sets two.
+const BAR_MIN: u32 = 3;
 /// Pairs of addresses whose decided conversations are remembered: 12 MB.
 const PAIRS_MAX: usize = 220_000;
 /// Difference in the ports' scores from which a flow alone decides, and may witness for its pair of addresses.
@@ -27,8 +29,6 @@ pub struct ServiceTable {
     endpoints: HashMap<EndpointKey, Seen, FixedState>,
     pairs: HashMap<(u128, u128), i32, FixedState>,
     entries_max: usize,
-    /// Bits that an entry must have to survive the next pruning.
-    bar: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -71,7 +71,6 @@ impl ServiceTable {
             endpoints: HashMap::with_hasher(FixedState::with_seed(0x5265_6e74)),
             pairs: HashMap::with_hasher(FixedState::with_seed(0x5061_6972)),
             entries_max,
-            bar: 3,
         }
     }
 
@@ -129,10 +128,11 @@ impl ServiceTable {
     }
 
     fn prune(&mut self) {
+        // Each pruning begins anew: a bar that only rose would in the end stand above what any server can have.
+        let mut bar = BAR_MIN;
         while self.endpoints.len() > self.entries_max / 4 * 3 {
-            let bar = self.bar;
             self.endpoints.retain(|_, seen| seen.peers.count_ones() + seen.ports.count_ones() >= bar);
-            self.bar = (bar + 1).min(130);
+            bar += 1;
         }
     }
 
@@ -227,5 +227,21 @@ mod tests {
         table.learn(&batch);
         assert!(table.len() <= 1_000);
         assert!(table.fan_in(Ip::v4(7), 6, 8_240) > 5.0);
+    }
+
+    #[test]
+    fn a_busy_service_survives_however_often_the_table_fills() {
+        let mut table = ServiceTable::with_entries_max(100);
+        let mut server = FlowBatch::new("test");
+        (0..90).for_each(|n| server.push(flow(n, 40_000 + n as u16, 7, 8_240)));
+        table.learn(&server);
+        for round in 0..300_u32 {
+            let mut noise = FlowBatch::new("test");
+            (0..100).for_each(|n| {
+                noise.push(flow(round * 1_000 + n, 40_000, 0x0a00_0000 + round * 1_000 + n, 50_000))
+            });
+            table.learn(&noise);
+            assert!(table.fan_in(Ip::v4(7), 6, 8_240) > 5.0, "round {round}");
+        }
     }
 }
