@@ -3,8 +3,8 @@
 //! For each (address, protocol, port) two small sketches count the distinct peers and the distinct remote ports, each
 //! a bitmap of 64 bits read by linear counting (Whang, Vander-Zanden and Taylor, "A linear-time probabilistic counting
 //! algorithm", ACM TODS 1990): exact to a few percent up to some dozens, saturated near 270, which is all the evidence
-//! that a direction needs. When the table is full, the entries with least evidence go first and the bar rises until there is room, after
-//! lossy counting (Manku and Motwani, VLDB 2002).
+//! that a direction needs. When the table is full, the entries with least evidence go first, and the bar rises until
+//! there is room, after lossy counting (Manku and Motwani, VLDB 2002).
 
 use std::collections::HashMap;
 
