@@ -103,9 +103,9 @@ struct Check {
 
 impl Check {
     fn run(&self, global: &Global) -> anyhow::Result<Exit> {
-        let world = World::open(global)?;
+        let (world, at) = self.as_of.open(global)?;
         let (files, set) = world.policy(&self.paths)?;
-        let resolved = world.resolve(&files, &set, self.as_of.moment()?)?;
+        let resolved = world.resolve(&files, &set, at)?;
         policy_files::show(&resolved.diagnostics);
         let warnings = resolved.diagnostics.iter().filter(|d| d.severity == Severity::Warning).count();
         let mut listing = Listing::new(&["severity", "file", "line", "message"]);
@@ -157,8 +157,7 @@ struct Diff {
 impl Diff {
     fn run(&self, global: &Global) -> anyhow::Result<Exit> {
         use model::Region as _;
-        let world = World::open(global)?;
-        let at = self.as_of.moment()?;
+        let (world, at) = self.as_of.open(global)?;
         let permitted = |path: &PathBuf| -> anyhow::Result<model::TrafficSet> {
             let (files, set) = world.policy(std::slice::from_ref(path))?;
             Ok(world.resolve(&files, &set, at)?.permitted())

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use verify::AssertionOutcome;
 
 use crate::output::{Format, Listing};
-use crate::world::{AsOfArgs, World};
+use crate::world::AsOfArgs;
 use crate::{Exit, Global};
 
 #[derive(clap::Args)]
@@ -19,8 +19,7 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<Exit> {
-        let world = World::open(global)?;
-        let at = self.as_of.moment()?;
+        let (world, at) = self.as_of.open(global)?;
         let (files, set) = world.policy(&self.paths)?;
         let resolved = world.resolve(&files, &set, at)?;
         let outcomes = verify::check_assertions(&set, &resolved, &world.inventory.as_of(at));
