@@ -22,7 +22,7 @@ use crate::project::Project;
 #[command(name = "ringfence", version, propagate_version = true, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 ok; 1 failed; 2 differences (--detailed-exitcode); 3 a test or guardrail failed; \
-4 findings at or over --fail-on; 64 usage; 130 interrupted."
+64 usage; 130 interrupted."
 )]
 struct Cli {
     #[command(flatten)]
