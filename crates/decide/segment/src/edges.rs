@@ -69,7 +69,10 @@ pub fn parse(text: &str) -> EdgeList {
 }
 
 fn is_heading(index: usize, line: &str) -> bool {
-    index == 0 && line.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("client"))
+    // A workload may be called `client-1`: what reads as an edge is one.
+    index == 0
+        && line.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("client"))
+        && edge(line).is_err()
 }
 
 fn edge(line: &str) -> Result<(&str, &str, Service, u64), String> {
@@ -148,6 +151,14 @@ mod tests {
         let lines: Vec<u64> = list.rejects.iter().map(|r| r.line).collect();
         assert_eq!(lines, [7, 8, 9, 10]);
         assert!(list.rejects[1].to_string().contains("`tcp/x` is not a service"));
+    }
+
+    #[test]
+    fn a_first_line_is_a_heading_only_if_it_is_no_edge() {
+        let named = parse("client-1,db,tcp/443,3\nclient-2,db,tcp/443,3\n");
+        assert_eq!((named.graph.edges.len(), named.rejected), (2, 0));
+        let headed = parse("Client\tServer\tService\tPackets\nweb\tdb\ttcp/443\t3\n");
+        assert_eq!((headed.graph.edges.len(), headed.rejected), (1, 0));
     }
 
     #[test]
