@@ -255,15 +255,19 @@ impl IpSet {
         v4.union(&v6)
     }
 
-    /// The least list of CIDR blocks that covers exactly this set, sorted.
-    pub fn to_prefixes(&self) -> Vec<Prefix> {
-        let mut blocks = Vec::new();
-        // A run that mixes families is cut at the edges of the IPv4 block, so that each prints in its own.
+    /// The runs, those that mix families cut at the edges of the IPv4 block, so that each prints in its own.
+    fn runs_of_one_family(&self) -> Vec<(Ip, Ip)> {
         let families = [Self::all_v4(), Self::all_v6()];
         let mut runs: Vec<(Ip, Ip)> =
             families.iter().flat_map(|family| self.intersect(family).runs().to_vec()).collect();
         runs.sort_unstable();
-        for (low, high) in runs {
+        runs
+    }
+
+    /// The least list of CIDR blocks that covers exactly this set, sorted.
+    pub fn to_prefixes(&self) -> Vec<Prefix> {
+        let mut blocks = Vec::new();
+        for (low, high) in self.runs_of_one_family() {
             let (mut at, high) = (low.0, high.0);
             loop {
                 let aligned = if at == 0 { 128 } else { at.trailing_zeros() };
@@ -283,14 +287,15 @@ impl IpSet {
 }
 
 impl fmt::Display for IpSet {
-    /// `any`, `none`, or a list with commas of addresses, blocks and, where a run is neither, `first-last`.
+    /// `any`, `none`, or a list with commas of addresses, blocks and, where a run is neither, `first-last`. IPv4 lies
+    /// in the midst of IPv6 here, which nobody needs to know: a run of both prints as a run of each.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.runs() {
             [] => return f.write_str("none"),
             [(Ip::MIN, Ip::MAX)] => return f.write_str("any"),
             _ => {}
         }
-        for (index, &(low, high)) in self.runs().iter().enumerate() {
+        for (index, (low, high)) in self.runs_of_one_family().into_iter().enumerate() {
             if index > 0 {
                 f.write_str(", ")?;
             }
@@ -307,6 +312,13 @@ impl fmt::Display for IpSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_print_in_one_family() {
+        let low = IpSet::range(Ip(0), "9.255.255.255".parse().unwrap());
+        assert_eq!(low.to_string(), "::-::fffe:ffff:ffff, 0.0.0.0-9.255.255.255");
+        assert_eq!(IpSet::all_v4().to_string(), "0.0.0.0/0");
+    }
 
     #[test]
     fn a_block_of_ipv6_holds_no_ipv4() {

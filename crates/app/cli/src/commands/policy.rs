@@ -164,9 +164,7 @@ impl Diff {
         };
         let (before, after) = (permitted(&self.before)?, permitted(&self.after)?);
         let mut listing = Listing::new(&["change", "sources", "destinations", "services"]);
-        let range = |(low, high): (model::Ip, model::Ip)| {
-            if low == high { low.to_string() } else { format!("{low}-{high}") }
-        };
+        let range = |(low, high): (model::Ip, model::Ip)| model::IpSet::range(low, high).to_string();
         for (word, set) in [("opened", after.subtract(&before)), ("closed", before.subtract(&after))] {
             for (sources, destinations, services) in set.boxes() {
                 let services = if services.is_full() {
