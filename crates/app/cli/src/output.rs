@@ -72,13 +72,7 @@ impl Listing {
                     writeln!(out, "{object}")?;
                 }
             }
-            Format::Csv => {
-                writeln!(out, "{}", self.columns.join(","))?;
-                for (index, row) in self.rows.iter().enumerate() {
-                    let cells: Vec<String> = (0..row.len()).map(|column| csv_cell(&self.plain(index, column))).collect();
-                    writeln!(out, "{}", cells.join(","))?;
-                }
-            }
+            Format::Csv => self.write_csv(&mut out)?,
             Format::Dot | Format::Mermaid | Format::Html | Format::Junit => {
                 return Err(crate::UsageError(format!(
                     "this command cannot print {}; it prints table, json, ndjson, csv and yaml",
@@ -88,6 +82,28 @@ impl Listing {
             }
         }
         out.flush()?;
+        Ok(())
+    }
+
+    fn write_csv(&self, out: &mut impl Write) -> io::Result<()> {
+        if self.columns.is_empty() {
+            // Told to people in sentences: the objects' own keys are the columns.
+            let Some(Value::Object(first)) = self.objects.first() else { return Ok(()) };
+            writeln!(out, "{}", first.keys().map(|key| csv_cell(key)).collect::<Vec<_>>().join(","))?;
+            for object in &self.objects {
+                let cells = first.keys().map(|key| match &object[key] {
+                    Value::String(text) => csv_cell(text),
+                    other => csv_cell(&other.to_string()),
+                });
+                writeln!(out, "{}", cells.collect::<Vec<_>>().join(","))?;
+            }
+            return Ok(());
+        }
+        writeln!(out, "{}", self.columns.join(","))?;
+        for (index, row) in self.rows.iter().enumerate() {
+            let cells = (0..row.len()).map(|column| csv_cell(&self.plain(index, column)));
+            writeln!(out, "{}", cells.collect::<Vec<_>>().join(","))?;
+        }
         Ok(())
     }
 

@@ -1,10 +1,12 @@
-//! The stories in `scenarios/`: commands with what they print, run in a copy of the story's folder. `TRYCMD=overwrite`
-//! writes down what is printed now.
+//! The stories in `scenarios/`: commands with what they print and how they end, each run in a copy of the folder beside
+//! it. `TRYCMD=overwrite` accepts what they print now; read the diff, and put back the `[..]` and `...` of what may vary.
+
+use std::path::Path;
 
 #[test]
 fn the_stories_go_as_they_are_told() {
-    trycmd::TestCases::new()
-        .register_bin("cat", std::path::Path::new("/bin/cat"))
-        .env("NO_COLOR", "1")
-        .case("../../../scenarios/*.md");
+    let cases = trycmd::TestCases::new();
+    cases.register_bin("cat", Path::new("/bin/cat")).register_bin("cp", Path::new("/bin/cp"));
+    cases.env("NO_COLOR", "1").env("COLUMNS", "200");
+    cases.case("../../../scenarios/*.md");
 }

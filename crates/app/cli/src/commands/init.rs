@@ -23,7 +23,9 @@ pub(crate) fn make(folder: &std::path::Path) -> anyhow::Result<()> {
     let write = |name: &str, text: &str| -> anyhow::Result<()> {
         let path = folder.join(name);
         match std::fs::OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(mut file) => file.write_all(text.as_bytes()).with_context(|| format!("cannot write `{}`", path.display())),
+            Ok(mut file) => {
+                file.write_all(text.as_bytes()).with_context(|| format!("cannot write `{}`", path.display()))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error).with_context(|| format!("cannot write `{}`", path.display())),
         }
@@ -50,8 +52,13 @@ impl Init {
             bail!("`{}` is a project already", self.dir.display());
         }
         make(&self.dir)?;
+        let go_there = if self.dir.as_os_str() == "." {
+            String::new()
+        } else {
+            format!("  cd {}\n", self.dir.display())
+        };
         eprintln!(
-            "made a project in `{0}`. Next:\n  cd {0}\n  ringfence inventory import inventory/assets.csv   (after \
+            "made a project in `{}`. Next:\n{go_there}  ringfence inventory import inventory/assets.csv   (after \
              filling it in)\n  ringfence import auto FLOWS...\n  ringfence map",
             self.dir.display()
         );

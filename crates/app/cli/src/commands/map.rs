@@ -32,7 +32,9 @@ impl Map {
         let window = self.window.window()?;
         let conversations = world.conversations(window)?;
         let mut graph = world.graph(&conversations, world.end_of(window)?);
-        graph.edges.retain(|edge| !(self.no_noise && edge.noise.is_some()) && !(self.no_shared && edge.shared));
+        graph
+            .edges
+            .retain(|edge| !(self.no_noise && edge.noise.is_some()) && !(self.no_shared && edge.shared));
         let by_segment = self.group_by.iter().any(|key| key == "segment");
         if by_segment && self.group_by.len() > 1 {
             bail!("`segment` cannot be combined with label keys in --group-by");
@@ -64,7 +66,17 @@ impl Map {
 
 /// The edges as rows, with the whole graph as the document.
 fn listing(graph: &Graph) -> Listing {
-    let mut listing = Listing::new(&["client", "server", "service", "flows", "bytes", "first", "last", "marks"]);
+    let mut listing = Listing::new(&[
+        "client",
+        "server",
+        "service",
+        "flows",
+        "bytes",
+        "reverse_bytes",
+        "first",
+        "last",
+        "marks",
+    ]);
     let name = |index: u32| graph.nodes.get(index as usize).map_or("", |node| node.id.0.as_str()).to_owned();
     let mut noise: BTreeMap<String, u64> = BTreeMap::new();
     for edge in &graph.edges {
@@ -80,7 +92,6 @@ fn listing(graph: &Graph) -> Listing {
             *noise.entry(word.clone()).or_default() += 1;
             marks.push(word);
         }
-        let bytes = edge.bytes + edge.reverse_bytes;
         listing.objects.push(json!({
             "client": name(edge.client), "server": name(edge.server), "service": edge.service.to_string(),
             "flows": edge.flows, "packets": edge.packets, "bytes": edge.bytes,
@@ -93,7 +104,8 @@ fn listing(graph: &Graph) -> Listing {
             name(edge.server),
             edge.service.to_string(),
             grouped(edge.flows),
-            bytes_text(bytes),
+            bytes_text(edge.bytes),
+            bytes_text(edge.reverse_bytes),
             format_time(edge.first),
             format_time(edge.last),
             marks.join(", "),

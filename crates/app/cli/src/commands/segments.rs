@@ -38,7 +38,9 @@ impl Segments {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<Exit> {
         match &self.verb {
             Verb::Discover(command) => command.run(global),
-            Verb::List(_) => listing(&stored(&World::open(global)?)?).print(global.format_or(Format::Table)).map(|()| Exit::Ok),
+            Verb::List(_) => listing(&stored(&World::open(global)?)?)
+                .print(global.format_or(Format::Table))
+                .map(|()| Exit::Ok),
             Verb::Show(command) => command.run(global),
             Verb::Explain(command) => command.run(global),
             Verb::Accept(command) => command.run(global),
@@ -71,8 +73,10 @@ impl Discover {
     fn run(&self, global: &Global) -> anyhow::Result<Exit> {
         let mut only = match &self.only {
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-                let names = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read `{}`", path.display()))?;
+                let names =
+                    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
                 Some(names.map(|name| WorkloadId(name.to_owned())).collect::<BTreeSet<_>>())
             }
             None => None,
@@ -84,7 +88,9 @@ impl Discover {
                 let window = self.window.window()?;
                 let conversations = world.conversations(window)?;
                 if conversations.is_empty() {
-                    bail!("there are no flows in the window; `ringfence import` some, or widen --from and --to");
+                    bail!(
+                        "there are no flows in the window; `ringfence import` some, or widen --from and --to"
+                    );
                 }
                 let graph = world.graph(&conversations, world.end_of(window)?);
                 if let Some(selector) = &self.scope {
@@ -112,13 +118,19 @@ fn edge_list(path: &std::path::Path) -> anyhow::Result<Graph> {
         eprintln!("  {} lines of `{}` are no edges", grouped(list.rejected), path.display());
     }
     if list.graph.edges.is_empty() {
-        bail!("`{}` holds no edges; a line is `client, server, service, packets`, such as `web-1,db-1,tcp/5432,10`", path.display());
+        bail!(
+            "`{}` holds no edges; a line is `client, server, service, packets`, such as `web-1,db-1,tcp/5432,10`",
+            path.display()
+        );
     }
     Ok(list.graph)
 }
 
 fn stored(world: &World) -> anyhow::Result<Segmentation> {
-    world.lake.segmentation()?.context("there are no segments yet; find some with `ringfence segments discover --accept`")
+    world
+        .lake
+        .segmentation()?
+        .context("there are no segments yet; find some with `ringfence segments discover --accept`")
 }
 
 /// Segments and who is in none, in the form that scripts score.
@@ -141,8 +153,11 @@ fn listing(segmentation: &Segmentation) -> Listing {
     }
     listing.document(document(segmentation));
     let workloads: usize = segmentation.segments.iter().map(|s| s.members.len()).sum();
-    listing.summary =
-        format!("{} segments of {workloads} workloads; {} unassigned", segmentation.segments.len(), segmentation.unassigned.len());
+    listing.summary = format!(
+        "{} segments of {workloads} workloads; {} unassigned",
+        segmentation.segments.len(),
+        segmentation.unassigned.len()
+    );
     for left in &segmentation.unassigned {
         listing.summary.push_str(&format!("\n  {}: {}", left.workload, left.reason));
     }
@@ -161,7 +176,12 @@ impl Show {
         let wanted = |s: &&model::Segment| s.name == self.segment || s.id.0 == self.segment;
         let Some(segment) = all.segments.iter().find(wanted) else {
             let known: Vec<&str> = all.segments.iter().map(|s| s.name.as_str()).collect();
-            return Err(UsageError(format!("no segment is called `{}`; there are {}", self.segment, known.join(", "))).into());
+            return Err(UsageError(format!(
+                "no segment is called `{}`; there are {}",
+                self.segment,
+                known.join(", ")
+            ))
+            .into());
         };
         let one = Segmentation { segments: vec![segment.clone()], unassigned: Vec::new() };
         listing(&one).print(global.format_or(Format::Table))?;
@@ -183,16 +203,22 @@ impl Explain {
         if let Some(segment) = all.segments.iter().find(|s| s.members.contains(&id)) {
             listing.document(json!({ "workload": id, "segment": segment }));
             listing.summary = format!(
-                "`{id}` is in `{}` (confidence {:.2}) with {} others, because\n  {}",
+                "`{id}` is in `{}` (confidence {:.2}) with {}, because\n  {}",
                 segment.name,
                 segment.confidence,
-                segment.members.len() - 1,
+                match segment.members.len().saturating_sub(1) {
+                    0 => "nobody else".to_owned(),
+                    1 => "1 other".to_owned(),
+                    others => format!("{others} others"),
+                },
                 segment.reasons.join("\n  ")
             );
         } else if let Some(left) = all.unassigned.iter().find(|u| u.workload == id) {
             listing.document(json!({ "workload": id, "unassigned": left }));
-            let nearest: Vec<String> = left.nearest.iter().map(|(name, how)| format!("{name} ({how:.2})")).collect();
-            listing.summary = format!("`{id}` is in no segment: {}\n  nearest: {}", left.reason, nearest.join(", "));
+            let nearest: Vec<String> =
+                left.nearest.iter().map(|(name, how)| format!("{name} ({how:.2})")).collect();
+            listing.summary =
+                format!("`{id}` is in no segment: {}\n  nearest: {}", left.reason, nearest.join(", "));
         } else {
             bail!("`{id}` was not in the graph that the segments were found in");
         }
@@ -213,7 +239,9 @@ impl Accept {
         let shown = self.file.display();
         let text = std::fs::read_to_string(&self.file).with_context(|| format!("cannot read `{shown}`"))?;
         let segmentation: Segmentation = serde_json::from_str(&text).with_context(|| {
-            format!("`{shown}` is not a list of segments; write one with `ringfence segments discover -o json`")
+            format!(
+                "`{shown}` is not a list of segments; write one with `ringfence segments discover -o json`"
+            )
         })?;
         let mut seen: BTreeSet<&WorkloadId> = BTreeSet::new();
         let mut names = BTreeSet::new();
