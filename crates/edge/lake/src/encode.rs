@@ -45,6 +45,13 @@ fn count(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
+/// A sum as it is stored: cut where no link can have carried more in a day, so that the engine, whose additions wrap,
+/// can add thousands of them. A counter that an exporter reports as -1 must not turn a month's traffic into none.
+fn total(value: u64) -> i64 {
+    const MOST: u64 = 1 << 52;
+    count(value.min(MOST))
+}
+
 fn times(values: Vec<Micros>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC"))
 }
@@ -167,7 +174,7 @@ pub(crate) fn edges(relation: Relation, rows: &[Edge]) -> Result<RecordBatch, Ar
         keys.push(key as i32);
     }
     let of_times = |f: fn(&RollupRow) -> Micros| times(rows.iter().map(|e| f(&e.row)).collect());
-    let of_counts = |f: fn(&RollupRow) -> u64| counts(rows.iter().map(|e| count(f(&e.row))).collect());
+    let of_counts = |f: fn(&RollupRow) -> u64| counts(rows.iter().map(|e| total(f(&e.row))).collect());
     let of_ints = |f: fn(&Edge) -> i32| ints(rows.iter().map(f).collect());
     let of_shorts = |f: fn(&RollupRow) -> u8| shorts(rows.iter().map(|e| f(&e.row).into()).collect());
     let address = |f: fn(&RollupRow) -> Ip| addresses(rows.iter().map(|e| f(&e.row).to_bytes()).collect());

@@ -1,7 +1,8 @@
 //! The columns as they are stored, and how they are written.
 //!
 //! Signed integers only, times in microseconds UTC, addresses as 16 bytes (IPv4 mapped), text in UTF-8: what every
-//! reader of Parquet understands. Unsigned 64-bit counts beyond `i64::MAX` are stored as that.
+//! reader of Parquet understands. Unsigned 64-bit counts beyond `i64::MAX` are stored as that, sums beyond
+//! 2^52 as that.
 
 use std::sync::Arc;
 

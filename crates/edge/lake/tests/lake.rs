@@ -47,6 +47,18 @@ fn flows_come_back_as_they_were() {
 }
 
 #[test]
+fn counters_beyond_reason_do_not_wrap_into_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lake = Lake::open(folder.path()).unwrap();
+    let mut batch = traffic(1, 200, WEEK);
+    batch.bytes.fill(u64::MAX);
+    import(&mut lake, "a", &batch);
+    let rows = lake.edges(&EdgeQuery { window: TimeWindow::ALL, cuts: Vec::new() }, &mut |_| ()).unwrap();
+    assert!(rows.iter().any(|row| row.flows > 1));
+    assert!(rows.iter().all(|row| row.flows == 0 || row.bytes >= 1 << 52));
+}
+
+#[test]
 fn flows_are_found_by_what_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let mut lake = Lake::open(folder.path()).unwrap();
