@@ -1,5 +1,11 @@
 //! Damage that a story cannot make: files of the lake cut in half, a full disk, a file system that may not be written to.
 //! Each is named, and nothing that was stored before is lost.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on shall stop"
+)]
 
 mod support;
 

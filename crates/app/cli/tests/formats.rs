@@ -1,4 +1,10 @@
 //! What is printed is valid in every format, on whatever command, and plain where nobody asked for colour.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on shall stop"
+)]
 
 mod support;
 

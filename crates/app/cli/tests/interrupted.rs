@@ -1,4 +1,10 @@
 //! Runs that do not come to their end: killed imports, a collector that is stopped, a reader that goes away.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on shall stop"
+)]
 
 mod support;
 

@@ -34,7 +34,7 @@ impl Map {
         let mut graph = world.graph(&conversations, world.end_of(window)?);
         graph
             .edges
-            .retain(|edge| !(self.no_noise && edge.noise.is_some()) && !(self.no_shared && edge.shared));
+            .retain(|edge| !(self.no_noise && edge.noise.is_some() || self.no_shared && edge.shared));
         let by_segment = self.group_by.iter().any(|key| key == "segment");
         if by_segment && self.group_by.len() > 1 {
             bail!("`segment` cannot be combined with label keys in --group-by");

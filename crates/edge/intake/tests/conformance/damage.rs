@@ -71,7 +71,7 @@ fn a_capture_of_raw_traffic_is_foreign() {
 fn a_capture_without_packets_is_empty() {
     let Some(capture) = smtp("v9.pcap") else { return };
     let text = read_bytes("auto", capture[..24].to_vec()).error.unwrap().to_string();
-    assert_eq!(text, "`input` is empty; expected packets in the capture");
+    assert_eq!(text, "`input` is empty; expected packets in the capture; look at what wrote or copied it");
 }
 
 #[test]
