@@ -72,6 +72,27 @@ fn a_parquet_file_cut_in_half_is_named_set_aside_and_brought_back() {
 }
 
 #[test]
+fn a_capture_that_was_cut_off_is_replaced_by_the_whole_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let capture = folder.path().join("today.pcap");
+    fs::copy(fixture("truncated.pcap"), &capture).unwrap();
+    refused(folder.path(), &["import", "auto", "today.pcap"], &["`today.pcap` is cut off at byte"]);
+    assert_eq!(stored(folder.path()), 10);
+    fs::copy(fixture("good.pcap"), &capture).unwrap();
+    let whole = run(folder.path(), &["import", "auto", "today.pcap"]);
+    assert!(
+        whole.code == Some(0) && whole.err.contains("holds more than when it was imported before"),
+        "{whole:?}"
+    );
+    assert_eq!(stored(folder.path()), GOOD_FLOWS);
+    // Other content under the same name is another source: a rotated log.
+    write_log(&capture, LOG_FLOWS);
+    good(folder.path(), &["import", "auto", "today.pcap"]);
+    assert_eq!(stored(folder.path()), GOOD_FLOWS + LOG_FLOWS);
+    good(folder.path(), &["doctor", "--thorough"]);
+}
+
+#[test]
 fn damage_of_the_same_size_is_found_by_reading() {
     let folder = tempfile::tempdir().unwrap();
     let project = project(folder.path());

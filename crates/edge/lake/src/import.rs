@@ -143,6 +143,44 @@ impl Lake {
         self.import(source, replaces)
     }
 
+    /// The number of the import that a source is the continuation of: a log that was written on, a file whose copy had been
+    /// cut off. None when no import of this name has content that the source begins with, or just this source was
+    /// imported already; `beginning` gives the SHA-256 of so many first bytes.
+    ///
+    /// # Errors
+    /// When the state cannot be read, and what `beginning` says.
+    pub fn import_continued_by(
+        &self,
+        source: &SourceIdentity,
+        mut beginning: impl FnMut(u64) -> io::Result<[u8; 32]>,
+    ) -> Result<Option<i64>, LakeError> {
+        if self.state.import_of(source)?.is_some() {
+            return Ok(None);
+        }
+        for (id, sha256, size) in self.state.smaller_imports(source)? {
+            let found =
+                beginning(size).map_err(|cause| LakeError::io("read", Path::new(&source.name), cause))?;
+            if found == sha256 {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Begins to import a source that continues an earlier import: the commit replaces what that one stored, so that
+    /// nothing counts twice.
+    ///
+    /// # Errors
+    /// When the lake was opened for reading only, or the state cannot be read.
+    pub fn begin_import_continuing(
+        &mut self,
+        source: SourceIdentity,
+        earlier: i64,
+    ) -> Result<Box<ImportTx<'_>>, LakeError> {
+        self.writable()?;
+        self.import(source, Some(earlier))
+    }
+
     fn import(
         &mut self,
         source: SourceIdentity,

@@ -114,6 +114,21 @@ impl State {
         receipt.map_err(self.failed("look up the source"))
     }
 
+    /// Number, SHA-256 and size of the imports of a name and format that are smaller than a source, the largest first.
+    pub(crate) fn smaller_imports(&self, source: &SourceIdentity) -> Result<Vec<(i64, [u8; 32], u64)>, LakeError> {
+        let failed = self.failed("look up the source");
+        let mut query = self
+            .connection
+            .prepare(
+                "SELECT id, sha256, size FROM imports \
+                 WHERE name = ?1 AND format = ?2 AND size > 0 AND size < ?3 ORDER BY size DESC",
+            )
+            .map_err(&failed)?;
+        let key = params![source.name, source.format, source.size as i64];
+        let rows = query.query_map(key, |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)? as u64)));
+        rows.map_err(&failed)?.collect::<Result<_, _>>().map_err(failed)
+    }
+
     /// Every import, in the order in which they were accepted.
     pub(crate) fn imports(&self) -> Result<Vec<ImportReceipt>, LakeError> {
         let failed = self.failed("list the imports");

@@ -181,6 +181,30 @@ fn a_source_is_stored_once() {
 }
 
 #[test]
+fn a_source_that_goes_on_replaces_its_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lake = Lake::open(folder.path()).unwrap();
+    support::import(&mut lake, "log", &traffic(5, 400, WEEK));
+    let first = |text: &'static [u8]| {
+        move |size: u64| Ok(lake::SourceIdentity::of_reader("", "", &text[..size as usize])?.sha256)
+    };
+    // `import` stores the name as the content.
+    let more = source("log", b"log goes on");
+    assert_eq!(lake.import_continued_by(&source("log", b"other"), first(b"other")).unwrap(), None);
+    assert_eq!(lake.import_continued_by(&source("log", b"log"), first(b"log")).unwrap(), None);
+    assert_eq!(
+        lake.import_continued_by(&source("name", b"log goes on"), first(b"log goes on")).unwrap(),
+        None
+    );
+    let earlier = lake.import_continued_by(&more, first(b"log goes on")).unwrap().unwrap();
+    let mut import = lake.begin_import_continuing(more.clone(), earlier).unwrap();
+    import.append(&traffic(5, 500, WEEK)).unwrap();
+    import.commit().unwrap();
+    assert_eq!((lake.stats().unwrap().flows, lake.imports().unwrap().len()), (500, 1));
+    assert_eq!(lake.import_continued_by(&more, first(b"log goes on")).unwrap(), None);
+}
+
+#[test]
 fn an_import_that_is_given_up_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut lake = Lake::open(folder.path()).unwrap();

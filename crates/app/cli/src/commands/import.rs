@@ -167,8 +167,18 @@ pub(crate) fn store(
         if format == "auto" { recognise(&mut file).with_context(failed)? } else { intake::find(format) };
     let identity = SourceIdentity::of_reader(known.map_or(format, |s| s.name), &piece.label, file)
         .with_context(failed)?;
+    let beginning = |size| {
+        let first = File::open(&piece.path)?.take(size);
+        SourceIdentity::of_reader("", "", first).map(|identity| identity.sha256)
+    };
     let mut transaction = if again {
         lake.begin_import_again(identity)?
+    } else if let Some(earlier) = lake.import_continued_by(&identity, beginning)? {
+        eprintln!(
+            "`{}` holds more than when it was imported before, and replaces what it held then",
+            piece.label
+        );
+        lake.begin_import_continuing(identity, earlier)?
     } else {
         match lake.begin_import(identity)? {
             Begun::AlreadyImported(receipt) => return Ok(Done::Before(receipt)),
