@@ -37,7 +37,7 @@ impl Map {
             .retain(|edge| !(self.no_noise && edge.noise.is_some() || self.no_shared && edge.shared));
         let by_segment = self.group_by.iter().any(|key| key == "segment");
         if by_segment && self.group_by.len() > 1 {
-            bail!("`segment` cannot be combined with label keys in --group-by");
+            return Err(crate::UsageError("`segment` cannot be combined with label keys in --group-by".to_owned()).into());
         }
         let stored = world.lake.segmentation()?;
         if by_segment && stored.is_none() {

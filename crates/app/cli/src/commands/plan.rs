@@ -50,9 +50,9 @@ pub(crate) fn make(
 
 impl Plan {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<Exit> {
-        let world = World::open(global)?;
+        let (world, at) = self.as_of.open(global)?;
         let parent = self.parent.as_deref().map(load).transpose()?;
-        let plan = make(&world, &self.paths, self.as_of.moment()?, parent.as_ref().map(|p| p.id.clone()))?;
+        let plan = make(&world, &self.paths, at, parent.as_ref().map(|p| p.id.clone()))?;
         if let Some(path) = &self.out {
             std::fs::write(path, policy::plan_to_json(&plan))
                 .with_context(|| format!("cannot write `{}`", path.display()))?;

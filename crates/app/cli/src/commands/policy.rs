@@ -265,8 +265,14 @@ impl Propose {
         }
         if self.write {
             let folder = self.out.clone().unwrap_or_else(|| world.project.policies.clone());
-            for path in write_policy(&proposal.policy, &folder)? {
+            let written = write_policy(&proposal.policy, &folder)?;
+            for path in &written {
                 eprintln!("wrote {}", path.display());
+            }
+            for (file, _) in policy_files::read(std::slice::from_ref(&folder))? {
+                if !written.iter().any(|path| path.display().to_string() == file) {
+                    eprintln!("note: {file} was there before and still counts");
+                }
             }
         }
         match global.format_or(Format::Table) {

@@ -140,31 +140,48 @@ fn peers(global: &Global) -> Vec<Peer> {
     view.members.iter().map(peer).collect()
 }
 
+/// Whether what is installed means what the plan means, for every enforcement point. One that has rules twice, rules
+/// without a place in the plan, and another mode are differences too.
 fn compare(plan: &model::Plan, read: &[ReadBack], format: Format) -> anyhow::Result<Exit> {
-    let mut listing = Listing::new(&["workload", "ingress", "egress"]);
+    let mut listing = Listing::new(&["workload", "mode", "ingress", "egress"]);
     let mut wrong = 0;
     for point in &plan.points {
-        let found = read.iter().find(|r| r.workload.as_ref() == Some(&point.workload));
-        let mut say = |intended: TrafficSet, installed: Option<&TrafficSet>| match installed {
-            None => {
-                wrong += 1;
-                "missing".to_owned()
-            }
-            Some(installed) if *installed == intended => "same".to_owned(),
-            Some(installed) => {
-                wrong += 1;
-                let (opened, closed) = (installed.subtract(&intended), intended.subtract(installed));
-                let witness = |set: &TrafficSet, word: &str| set.witness().map(|p| format!("{word} {p}"));
-                [witness(&opened, "lets through"), witness(&closed, "blocks")].into_iter().flatten().collect::<Vec<_>>().join("; ")
+        let found: Vec<&ReadBack> = read.iter().filter(|r| r.workload.as_ref() == Some(&point.workload)).collect();
+        let cells = match found.as_slice() {
+            [] => ["missing".to_owned(), "missing".to_owned(), "missing".to_owned()],
+            [one] => [
+                if one.mode == point.mode { "same".to_owned() } else { format!("{:?} installed", one.mode).to_lowercase() },
+                difference(&compile::carried(&point.allowed_ingress()), &one.ingress),
+                difference(&compile::carried(&point.allowed_egress()), &one.egress),
+            ],
+            several => {
+                let twice = format!("installed {} times", several.len());
+                [twice.clone(), twice.clone(), twice]
             }
         };
-        let ingress = say(compile::carried(&point.allowed_ingress()), found.map(|r| &r.ingress));
-        let egress = say(compile::carried(&point.allowed_egress()), found.map(|r| &r.egress));
-        listing.row([point.workload.to_string(), ingress, egress]);
+        wrong += cells.iter().filter(|cell| *cell != "same").count();
+        listing.row(std::iter::once(point.workload.to_string()).chain(cells));
+    }
+    let planned = |back: &&ReadBack| plan.points.iter().any(|p| back.workload.as_ref() == Some(&p.workload));
+    for back in read.iter().filter(|back| !planned(back)) {
+        wrong += 1;
+        let name = back.workload.as_ref().map_or_else(String::new, ToString::to_string);
+        listing.row([name, "not in the plan".to_owned(), String::new(), String::new()]);
     }
     listing.summary = format!("{} enforcement points, {wrong} differences", plan.points.len());
     listing.print(format)?;
     Ok(if wrong > 0 { Exit::TestFailed } else { Exit::Ok })
+}
+
+/// `same`, or a packet that is let through or blocked against the intention.
+fn difference(intended: &TrafficSet, installed: &TrafficSet) -> String {
+    if installed == intended {
+        return "same".to_owned();
+    }
+    let witness = |set: TrafficSet, word: &str| set.witness().map(|packet| format!("{word} {packet}"));
+    let opened = witness(installed.subtract(intended), "lets through");
+    let closed = witness(intended.subtract(installed), "blocks");
+    [opened, closed].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// A set of traffic in three words; a product of sets prints exactly, anything else as its outline.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use model::IpSet;
 use simulate::{Replay, SimulateOptions};
 
@@ -18,8 +19,15 @@ pub(crate) struct Simulate {
     #[command(flatten)]
     as_of: AsOfArgs,
     /// Fail with 3 when less than this share of conversations would be allowed, 0 to 1.
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     min_coverage: Option<f64>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("a share from 0 to 1".to_owned()),
+    }
 }
 
 /// Replays a window against a resolved policy. Clients that the graph marks as scanners are suspects.
@@ -44,6 +52,9 @@ impl Simulate {
         let resolved = world.resolve(&files, &set, at)?;
         let replay = replay(&world, &resolved, self.window.window()?, at)?;
         listing(&replay)?.print(global.format_or(Format::Table))?;
+        if self.min_coverage.is_some() && replay.conversations.total == 0 {
+            bail!("there are no flows in the window, so nothing can be said of coverage; widen --from and --to");
+        }
         let short = self.min_coverage.is_some_and(|least| replay.coverage < least);
         Ok(if short { Exit::TestFailed } else { Exit::Ok })
     }
