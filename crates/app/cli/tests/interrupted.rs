@@ -35,7 +35,7 @@ fn an_import_killed_at_any_moment_stores_whole_files_or_nothing() {
         let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // Later runs get longer, so that the last one comes to its end whatever the machine.
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        std::thread::sleep(Duration::from_millis(5 + (state >> 33) % (60 + 30 * kills)));
+        std::thread::sleep(Duration::from_millis(5 + (state >> 33) % (20 + 30 * kills)));
         let finished = child.try_wait().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();

@@ -49,7 +49,8 @@ impl State {
         Ok(state)
     }
 
-    /// Opens for reading; a store on a read-only file system too.
+    /// Opens for reading; a store on a read-only file system too. One without tables is none: whoever was making it was
+    /// stopped, or is not done.
     pub(crate) fn open_read(path: &Path) -> Result<Self, LakeError> {
         let failed = |cause| LakeError::state("open the state", path, cause);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
@@ -57,17 +58,22 @@ impl State {
         connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
         let state = Self { connection, path: path.to_path_buf() };
         if state.version().is_ok() {
-            state.refuse_newer()?;
-            return Ok(state);
+            return state.made();
         }
         // Without leave to make the shared-memory file beside it, a store can only be read as one that nobody changes.
         let escaped = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
         let flags = flags | OpenFlags::SQLITE_OPEN_URI;
         let connection =
             Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags).map_err(failed)?;
-        let state = Self { connection, path: path.to_path_buf() };
-        state.refuse_newer()?;
-        Ok(state)
+        Self { connection, path: path.to_path_buf() }.made()
+    }
+
+    /// The store, if it has its tables.
+    fn made(self) -> Result<Self, LakeError> {
+        match self.refuse_newer()? {
+            0 => Err(LakeError::Absent(self.path.parent().unwrap_or(&self.path).to_path_buf())),
+            _ => Ok(self),
+        }
     }
 
     pub(crate) fn failed(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> LakeError + '_ {
@@ -115,7 +121,10 @@ impl State {
     }
 
     /// Number, SHA-256 and size of the imports of a name and format that are smaller than a source, the largest first.
-    pub(crate) fn smaller_imports(&self, source: &SourceIdentity) -> Result<Vec<(i64, [u8; 32], u64)>, LakeError> {
+    pub(crate) fn smaller_imports(
+        &self,
+        source: &SourceIdentity,
+    ) -> Result<Vec<(i64, [u8; 32], u64)>, LakeError> {
         let failed = self.failed("look up the source");
         let mut query = self
             .connection

@@ -102,6 +102,15 @@ fn a_state_of_a_later_version_is_refused() {
 }
 
 #[test]
+fn a_state_that_was_never_finished_is_no_lake() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("state.db"), "").unwrap();
+    assert!(matches!(Lake::open_read(folder.path()), Err(LakeError::Absent(root)) if root == folder.path()));
+    drop(Lake::open(folder.path()).unwrap());
+    assert_eq!(found(&Lake::open_read(folder.path()).unwrap()), 0);
+}
+
+#[test]
 fn a_state_that_is_no_state_is_named() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("state.db"), "this is not a database, nor was it ever one".repeat(50))
