@@ -139,17 +139,13 @@ fn files_stay_small() {
 #[test]
 fn files_speak_of_the_product_alone() {
     let root = repository();
-    // Joined here, so that this file does not hold the words itself.
-    let banned = [
-        concat!("/work", "/main"),
-        concat!("/work", "/shared"),
-        concat!("/home", "/"),
-        concat!("crates", ".io/api"),
-    ];
+    // Where this checkout lies is nobody's business; neither is where packages came from. The second is joined here, so
+    // that this file does not hold it itself.
+    let banned = [root.display().to_string(), concat!("crates", ".io/api").to_owned()];
     let mut wrong = Vec::new();
     for file in tracked_files() {
         let Ok(text) = std::fs::read_to_string(root.join(&file)) else { continue };
-        for word in banned.iter().filter(|word| text.contains(**word)) {
+        for word in banned.iter().filter(|word| text.contains(word.as_str())) {
             wrong.push(format!("{file}: {word}"));
         }
     }

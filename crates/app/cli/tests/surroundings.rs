@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 #[test]
 fn the_demo_leaves_the_project_of_the_environment_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let (demo, lake, policies) = (folder.path().join("demo"), folder.path().join("lake"), folder.path().join("p"));
+    let (demo, lake, policies) =
+        (folder.path().join("demo"), folder.path().join("lake"), folder.path().join("p"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
     command.args(["demo", "--out"]).arg(&demo);
     let done = command.env("RINGFENCE_LAKE", &lake).env("RINGFENCE_POLICIES", &policies).output().unwrap();
