@@ -21,6 +21,9 @@ pub enum LakeError {
         /// The other's process id, as it noted it.
         holder: Option<String>,
     },
+    /// Files without the state that says what they are.
+    #[error("`{}` holds flows, but its state.db is gone or empty; restore it from a backup, or move the folder away and import again", .0.display())]
+    StateLost(PathBuf),
     /// A reader was asked to write.
     #[error("the lake was opened for reading only")]
     ReadOnly,

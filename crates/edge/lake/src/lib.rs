@@ -64,11 +64,18 @@ impl Lake {
     /// Opens a lake for reading and writing, makes it if there is none, and removes what unfinished imports left.
     ///
     /// # Errors
-    /// When another process writes to it, the folder cannot be written to, or the state is from a later version.
+    /// When another process writes to it, the folder cannot be written to, its state was lost, or is from a later version.
     pub fn open(root: &Path) -> Result<Self, LakeError> {
         fs::create_dir_all(root).map_err(|cause| LakeError::io("make the folder", root, cause))?;
         let lock = lock(root)?;
-        let state = state::State::open(&root.join("state.db"))?;
+        let path = root.join("state.db");
+        // A state made anew lists no file, and what no state lists is removed: never the flows of a lake whose state was lost.
+        let empty = |name: &str| fs::metadata(root.join(name)).map_or(true, |found| found.len() == 0);
+        let anew = empty("state.db") && empty("state.db-wal");
+        if anew && !layout::stored_files(root)?.is_empty() {
+            return Err(LakeError::StateLost(root.to_path_buf()));
+        }
+        let state = state::State::open(&path)?;
         let lake =
             Self { root: root.to_path_buf(), state, engine: engine::Engine::default(), lock: Some(lock) };
         lake.remove_orphans()?;

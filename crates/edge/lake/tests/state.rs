@@ -103,3 +103,19 @@ fn the_segmentation_that_counts_is_the_last() {
     lake.put_segmentation(&segmentation).unwrap();
     assert_eq!(lake.segmentation().unwrap(), Some(segmentation));
 }
+
+#[test]
+fn flows_without_their_state_are_never_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Lake::open(folder.path()).unwrap());
+    let flows = folder.path().join("flows/v1/dt=2026-11-20/hr=08");
+    std::fs::create_dir_all(&flows).unwrap();
+    std::fs::write(flows.join("1-1.parquet"), "PAR1").unwrap();
+    for name in ["state.db", "state.db-wal", "state.db-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(name));
+    }
+    assert!(matches!(Lake::open(folder.path()), Err(LakeError::StateLost(_))));
+    std::fs::write(folder.path().join("state.db"), "").unwrap();
+    assert!(matches!(Lake::open(folder.path()), Err(LakeError::StateLost(_))));
+    assert!(flows.join("1-1.parquet").exists());
+}

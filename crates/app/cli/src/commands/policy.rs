@@ -224,6 +224,9 @@ pub(crate) fn propose(
     if conversations.is_empty() {
         bail!("there are no flows in the window; `ringfence import` some, or widen --from and --to");
     }
+    if world.inventory.workloads().is_empty() {
+        bail!("the inventory is empty, so there is nobody to write rules for; `ringfence inventory import` it first");
+    }
     let as_of = world.end_of(window)?;
     let graph = world.graph(&conversations, as_of);
     let segmentation = match world.lake.segmentation()? {
