@@ -210,6 +210,9 @@ pub(crate) fn print_losses(summary: &Summary) {
             sequence.missing, sequence.gaps
         );
     }
+    if summary.untimed > 0 {
+        eprintln!("  without a time: {} flows, kept at 1970-01-01", summary.untimed);
+    }
     if summary.lost_intervals > 0 {
         eprintln!("  the source itself lost records in {} intervals", summary.lost_intervals);
     }

@@ -5,6 +5,7 @@ mod flow_input;
 mod output;
 mod policy_files;
 mod project;
+mod proposal_files;
 mod story;
 mod world;
 

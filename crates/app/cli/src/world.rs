@@ -168,6 +168,12 @@ pub(crate) fn load_policy(
 ) -> anyhow::Result<(Vec<(String, String)>, PolicySet)> {
     let own = [project.policies.clone()];
     let files = policy_files::read(if paths.is_empty() { &own } else { paths })?;
+    if files.is_empty() {
+        bail!(
+            "there are no policy files in `{}`; write some, or run `ringfence policy propose --write`",
+            project.policies.display()
+        );
+    }
     let set = policy_files::parse(&files)?;
     Ok((files, set))
 }

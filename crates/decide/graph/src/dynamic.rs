@@ -2,8 +2,9 @@
 //!
 //! Evidence is pooled over all clients of one server and protocol: ports above 1023. Ports that stand out from the
 //! pool's median `m` by more than four standard deviations of a Poisson count (`m + 4 sqrt(m) + 3` flows) are
-//! well-used services; they keep their own edges, and a range stops short of them. Of the ports between them, `D`
-//! ports with `F` flows are dynamic in one of two cases:
+//! well-used services, and so are registered ports (below 32768) that three servers or more answer on; they keep their
+//! own edges, and a range stops short of them. Of the ports between them, `D` ports with `F` flows are dynamic in one of
+//! two cases:
 //!
 //! * few flows yet: `D` reaches the options' bar and `D >= F / 2`. A fixed service is used again on its port, so
 //!   connections that spread over nearly as many ports speak against one.
@@ -15,7 +16,7 @@
 //! uniform range, the mean gap between neighbours, `(high - low) / (D - 1)`, estimates how far it goes on at each end
 //! (the German tank problem; Goodman, "Serial number analysis", JASA 1952). The range is widened by that gap.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Protocol, Service};
 
@@ -25,6 +26,11 @@ use crate::assemble::{BuildOptions, Draft, sort_and_merge};
 const EVEN_PORTS_MIN: usize = 12;
 /// Index of dispersion that chance explains with so many ports; lower and higher ones have a cause.
 const DISPERSION: std::ops::RangeInclusive<f64> = 0.3..=2.5;
+
+/// Servers that answer on one registered port before it is a service everywhere: chance draws no port three times.
+const COMMON_SERVERS_MIN: usize = 3;
+/// First port that systems hand out by themselves.
+const HANDED_OUT_MIN: u16 = 32_768;
 
 /// Collapses the dynamic ports of every server to one edge for each client.
 pub(crate) fn collapse(drafts: &mut Vec<Draft>, options: &BuildOptions) {
@@ -51,6 +57,13 @@ struct Pool {
 }
 
 fn ranges(drafts: &[Draft], options: &BuildOptions) -> BTreeMap<(u32, Protocol), Pool> {
+    let mut servers: BTreeMap<Service, BTreeSet<u32>> = BTreeMap::new();
+    for edge in drafts.iter().map(|d| &d.edge).filter(|edge| edge.noise.is_none()) {
+        servers.entry(edge.service).or_default().insert(edge.server);
+    }
+    let common = |service: &Service| {
+        service.low < HANDED_OUT_MIN && servers.get(service).is_some_and(|s| s.len() >= COMMON_SERVERS_MIN)
+    };
     let mut uses: BTreeMap<(u32, Protocol), BTreeMap<u16, (u64, bool)>> = BTreeMap::new();
     for edge in drafts.iter().map(|d| &d.edge) {
         let Service { protocol, low, high } = edge.service;
@@ -58,7 +71,7 @@ fn ranges(drafts: &[Draft], options: &BuildOptions) -> BTreeMap<(u32, Protocol),
         if may_be {
             let (flows, shared) = uses.entry((edge.server, protocol)).or_default().entry(low).or_default();
             *flows = flows.saturating_add(edge.flows);
-            *shared |= edge.shared;
+            *shared |= edge.shared || common(&edge.service);
         }
     }
     uses.into_iter().filter_map(|(key, ports)| Some((key, pool(key.1, &ports, options)?))).collect()

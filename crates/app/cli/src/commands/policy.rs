@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::output::{Format, Listing, grouped};
 use crate::world::{AsOfArgs, WindowArgs, World, load_policy};
-use crate::{Exit, Global, UsageError, policy_files};
+use crate::{Exit, Global, UsageError, policy_files, proposal_files};
 
 #[derive(clap::Args)]
 pub(crate) struct Policy {
@@ -192,6 +192,9 @@ struct Propose {
     /// Another folder to write to.
     #[arg(long, value_name = "DIR", requires = "write")]
     out: Option<PathBuf>,
+    /// Replace files that people changed since they were proposed.
+    #[arg(long, requires = "write")]
+    force: bool,
     /// Policies of people, which the proposal must keep, not repeat and not contradict.
     #[arg(long, value_name = "PATH")]
     keep: Vec<PathBuf>,
@@ -268,7 +271,7 @@ impl Propose {
         }
         if self.write {
             let folder = self.out.clone().unwrap_or_else(|| world.project.policies.clone());
-            let written = write_policy(&proposal.policy, &folder)?;
+            let written = proposal_files::write(&world.project.lake, &folder, &proposal.policy, self.force)?;
             for path in &written {
                 eprintln!("wrote {}", path.display());
             }

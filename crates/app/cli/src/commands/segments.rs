@@ -92,6 +92,9 @@ impl Discover {
                         "there are no flows in the window; `ringfence import` some, or widen --from and --to"
                     );
                 }
+                if world.inventory.workloads().is_empty() {
+                    bail!("the inventory is empty, so there are no workloads to segment; `ringfence inventory import` them first");
+                }
                 let graph = world.graph(&conversations, world.end_of(window)?);
                 if let Some(selector) = &self.scope {
                     let matching = graph.nodes.iter().filter(|node| selector.matches(&node.labels));

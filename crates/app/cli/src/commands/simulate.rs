@@ -52,8 +52,13 @@ impl Simulate {
         let resolved = world.resolve(&files, &set, at)?;
         let replay = replay(&world, &resolved, self.window.window()?, at)?;
         listing(&replay)?.print(global.format_or(Format::Table))?;
-        if self.min_coverage.is_some() && replay.conversations.total == 0 {
-            bail!("there are no flows in the window, so nothing can be said of coverage; widen --from and --to");
+        if replay.conversations.total == replay.conversations.unmanaged {
+            let problem = "nothing in the window is governed by a rule, so nothing can be said of coverage; widen --from and \
+                           --to, or check the scopes of the policy";
+            if self.min_coverage.is_some() {
+                bail!("{problem}");
+            }
+            eprintln!("note: {problem}");
         }
         let short = self.min_coverage.is_some_and(|least| replay.coverage < least);
         Ok(if short { Exit::TestFailed } else { Exit::Ok })
@@ -77,7 +82,8 @@ fn listing(replay: &Replay) -> anyhow::Result<Listing> {
     let estimate = &replay.false_block_estimate;
     listing.summary = format!(
         "{} connections: {} allowed, {} would be blocked, {} unknown, {} unmanaged\n\
-         {} conversations: coverage {} ({} of connections); over-permission {:.1}\n\
+         {} conversations: {} of those that look legitimate are allowed ({} of all, {} of connections); \
+         over-permission {:.1}\n\
          false blocks: {} of legitimate conversations (95% interval {} to {}); {} rules unused",
         grouped(replay.flows_total),
         grouped(replay.allowed),
@@ -85,6 +91,7 @@ fn listing(replay: &Replay) -> anyhow::Result<Listing> {
         grouped(replay.unknown),
         grouped(replay.unmanaged),
         grouped(replay.conversations.total),
+        percent(replay.coverage_legitimate),
         percent(replay.coverage),
         percent(replay.coverage_flows),
         replay.over_permission,

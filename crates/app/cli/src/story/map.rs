@@ -141,14 +141,25 @@ impl<'a> Places<'a> {
 }
 
 fn groups(graph: &Graph, segmentation: Option<&Segmentation>, places: &Places<'_>) -> Vec<StoryGroup> {
-    let mut incoming: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    // Everyone's server: most of what it is asked is shared, by many clients. One client that asks everyone makes
+    // nobody a shared service.
+    const CLIENTS_MIN: usize = 5;
+    let mut incoming: BTreeMap<String, (u64, u64, BTreeSet<u32>)> = BTreeMap::new();
     for edge in &graph.edges {
         if let Some(group) = graph.nodes.get(edge.server as usize).and_then(|node| places.of(node)) {
             let sums = incoming.entry(group).or_default();
-            *sums = (sums.0 + u64::from(edge.shared), sums.1 + 1);
+            sums.0 += u64::from(edge.shared);
+            sums.1 += 1;
+            if edge.shared {
+                sums.2.insert(edge.client);
+            }
         }
     }
-    let shared = |id: &str| incoming.get(id).is_some_and(|(shared, all)| shared * 2 > *all);
+    let shared = |id: &str| {
+        incoming
+            .get(id)
+            .is_some_and(|(shared, all, clients)| shared * 2 > *all && clients.len() >= CLIENTS_MIN)
+    };
     let mut groups = Vec::new();
     for segment in segmentation.iter().flat_map(|s| &s.segments) {
         groups.push(StoryGroup {

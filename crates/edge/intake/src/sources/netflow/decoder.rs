@@ -221,7 +221,7 @@ impl Decoder {
         };
         message.domain = header.engine;
         let Some(state) = self.state(message, bytes.len(), ledger) else { return Some(bytes.len()) };
-        sequence(state, message.sender.port, header.sequence, u32::from(header.count), ledger);
+        sequence(state, message.sender.port, header.sequence, (u32::from(header.count), 0), ledger);
         let exporter = batch.intern_exporter(&state.name);
         v5::records(&header, &bytes[v5::HEADER..length], exporter, batch);
         Some(length)
@@ -241,7 +241,7 @@ impl Decoder {
         message.times = Times { export: i64::from(word(8)) * 1_000_000, uptime: Some(word(4)) };
         message.domain = word(16);
         let Some(state) = self.state(message, bytes.len(), ledger) else { return Some(bytes.len()) };
-        sequence(state, message.sender.port, word(12), 1, ledger);
+        sequence(state, message.sender.port, word(12), (1, 0), ledger);
         let (used, _) = self.sets(message, &bytes[20..], framing, batch, ledger);
         Some(20 + used)
     }
@@ -264,10 +264,12 @@ impl Decoder {
         if self.state(message, bytes.len(), ledger).is_none() {
             return Some(bytes.len());
         }
+        let options_before = ledger.summary.options_records;
         let (_, records) = self.sets(message, &bytes[16..length], Framing::Packet, batch, ledger);
+        let options = (ledger.summary.options_records - options_before) as u32;
         if let Some(state) = self.exporters.get_mut(&(message.sender.ip, message.domain)) {
             match records {
-                Some(records) => sequence(state, message.sender.port, word(8), records, ledger),
+                Some(records) => sequence(state, message.sender.port, word(8), (records, options), ledger),
                 // A set that could not be read hides how many records it had: nothing is expected of the next number.
                 None => state.expected = None,
             }
@@ -514,15 +516,18 @@ impl State {
     }
 }
 
-/// Compares a sequence number with what the last datagram promised.
+/// Compares a sequence number with what the last datagram promised. `step` is by how much a datagram raises the number,
+/// and how much of that are records of options.
 ///
-/// By RFC 7011 the number counts what was sent before the message; softflowd 1.1 counts the message itself too, so its
-/// number exceeds the last one by the message's own step. Either is in order.
-fn sequence(state: &mut State, port: u16, number: u32, step: u32, ledger: &mut Ledger) {
+/// By RFC 7011 the number counts the data records sent before the message, options included. softflowd 1.1 counts the
+/// message itself too, and no options, so its number exceeds the last one by the message's own flows. Either is in order.
+fn sequence(state: &mut State, port: u16, number: u32, step: (u32, u32), ledger: &mut Ledger) {
+    let (step, options) = step;
     if let Some((known, last, last_step)) = state.expected
         && known == port
         && number != last.wrapping_add(last_step)
         && number != last.wrapping_add(step)
+        && number != last.wrapping_add(step.saturating_sub(options))
     {
         let ahead = number.wrapping_sub(last.wrapping_add(last_step));
         ledger.sequence_jump(&state.name.0, (ahead < 1 << 31).then_some(ahead));
