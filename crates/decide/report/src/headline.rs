@@ -58,9 +58,8 @@ fn sentence(story: &Story, view: &View<'_>) -> String {
     if !story.rules.is_empty() {
         let rules = plural(story.rules.len() as u64, "rule", "rules");
         match story.numbers.coverage {
-            Some(coverage) => {
-                parts.push(format!("{rules} allow {} of the hold-out traffic", percent(coverage)))
-            }
+            Some(coverage) => parts
+                .push(format!("{rules} allow {} of the hold-out's legitimate traffic", percent(coverage))),
             None => parts.push(format!("{rules} describe what they need")),
         }
     }
@@ -131,7 +130,7 @@ fn coverage(out: &mut String, numbers: &StoryNumbers) {
         return figure(out, "Coverage", "\u{2013}", "no hold-out was replayed", |_| {});
     };
     let say = format!(
-        "of the hold-out's legitimate traffic is allowed; {} of {} would be blocked",
+        "of the hold-out's conversations that look legitimate; of all flows, {} of {} would be blocked",
         count(numbers.holdout_would_block),
         plural(numbers.holdout_flows, "flow", "flows")
     );
@@ -143,7 +142,7 @@ fn false_blocks(out: &mut String, numbers: &StoryNumbers) {
         return figure(out, "False blocks", "\u{2013}", "not estimated", |_| {});
     };
     let say = format!(
-        "of legitimate flows would break; 95% between {} and {}",
+        "of legitimate conversations would break; 95% between {} and {}",
         percent(estimate.low),
         percent(estimate.high)
     );
@@ -156,7 +155,7 @@ fn stopped(out: &mut String, story: &Story) {
     };
     let of = |outcome| attack.steps.iter().filter(|step| step.outcome == outcome).count();
     let say = format!(
-        "{} refused, {} cut off by that, {} contained in the segment, {} through",
+        "{} refused, {} cut off by that, {} contained, {} through",
         of(StepOutcome::Stopped),
         of(StepOutcome::Cut),
         of(StepOutcome::Contained),

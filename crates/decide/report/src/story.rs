@@ -215,11 +215,11 @@ pub struct StoryNumbers {
     pub holdout_would_block: u64,
     /// Of those, not governed by the policy.
     pub holdout_unknown: u64,
-    /// Share of the hold-out's legitimate flows that the policy allows, 0 to 1.
+    /// Share of the hold-out's conversations that look legitimate which the policy allows, 0 to 1.
     pub coverage: Option<f64>,
     /// Share of what the policy allows that was never seen, 0 to 1.
     pub over_permission: Option<f64>,
-    /// Share of legitimate flows that enforcing would break.
+    /// Share of legitimate conversations that enforcing would break.
     pub false_block: Option<StoryEstimate>,
 }
 
@@ -346,7 +346,7 @@ pub enum StepOutcome {
     Stopped,
     /// It stands on an earlier step that was stopped.
     Cut,
-    /// It goes through, but does not leave the segment.
+    /// Hardly anything of it goes through: it stays in the segment, or at most a tenth of a sweep's probes pass.
     Contained,
     /// It goes through to another segment.
     Reached,

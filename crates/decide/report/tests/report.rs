@@ -136,12 +136,12 @@ fn a_tiny_story_reads_as_before() {
         .filter(|line| !line.contains("Content-Security-Policy"))
         .map(|line| format!("{line}\n"))
         .collect();
-    if std::env::var_os("RINGFENCE_BLESS").is_some() {
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &shown).unwrap();
     }
     let golden = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(shown, golden, "set RINGFENCE_BLESS=1 to accept, after looking at the page");
+    assert_eq!(shown, golden, "set UPDATE_GOLDENS=1 to accept, after looking at the page");
 }
 
 #[test]
