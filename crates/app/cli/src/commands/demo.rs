@@ -392,6 +392,26 @@ struct Score<'a> {
 }
 
 impl Score<'_> {
+    /// What the kernels of the lab said; conversations that learning never saw are not counted, whatever became of them.
+    fn kernel(&self, line: &dyn Fn(&str, String)) {
+        if self.attack.kernel.is_empty() {
+            return line("kernel", "not proven in this run: needs root, see `cargo xtask lab prove`".to_owned());
+        }
+        let checks = |expected: &'static str| self.attack.kernel.iter().filter(move |k| k.expected == expected);
+        let (work, steps) = (|| checks("works"), || checks("blocked or contained"));
+        line(
+            "kernel",
+            format!(
+                "{} of {} kinds of learnt work go on; {} of {} attack steps blocked, {} through, the rest rides on allowed work",
+                work().filter(|k| k.passed).count(),
+                work().count(),
+                steps().filter(|k| k.observed.starts_with("blocked")).count(),
+                steps().count(),
+                steps().filter(|k| !k.passed).count()
+            ),
+        );
+    }
+
     /// The last screen.
     fn print(&self, out: &Path, graph: &graph::Graph, legitimate_blocked: usize) {
         let count = |outcome| self.attack.steps.iter().filter(|s| s.outcome == outcome).count();
@@ -435,12 +455,7 @@ impl Score<'_> {
                 count(StepOutcome::Reached)
             ),
         );
-        let passed = self.attack.kernel.iter().filter(|k| k.passed).count();
-        if self.attack.kernel.is_empty() {
-            line("kernel", "not proven in this run: needs root, see `cargo xtask lab prove`".to_owned());
-        } else {
-            line("kernel", format!("{passed} of {} checks in a real kernel as the policy says", self.attack.kernel.len()));
-        }
+        self.kernel(&line);
         say!("{bar}");
         let shown = out.display();
         say!("  look at    {shown}/report.html");
