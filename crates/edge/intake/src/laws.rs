@@ -53,6 +53,11 @@ fn read(source: &Source, bytes: &[u8]) -> (FlowBatch, Summary, Option<IntakeErro
     assert!(all.len() <= bytes.len(), "{} rows from {} bytes", all.len(), bytes.len());
     assert!(summary.bytes_read <= bytes.len() as u64);
     assert_eq!(summary.flows, all.len() as u64);
+    let total = summary.coverage().total();
+    assert_eq!((total.received, total.lost_intervals), (summary.datagrams, summary.lost_intervals));
+    let dropped = total.dropped.iter().map(|(reason, dropped)| (reason.as_ref(), *dropped));
+    assert!(dropped.eq(summary.dropped.iter().map(|(reason, dropped)| (*reason, *dropped))));
+    assert!(total.bytes >= summary.bytes_read, "what was read is received, by somebody");
     let exporters = all.exporters.len() as u32;
     assert!(all.exporter.iter().all(|index| *index < exporters));
     assert!(all.details.keys().all(|row| (*row as usize) < all.len()));

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use model::{Coverage, CoverageTable, Dropped, Exporter, Micros};
+
 /// The longest list of rejects that is kept; beyond it they are only counted and given to the callback.
 const REJECTS_KEPT: usize = 1_000;
 
@@ -38,19 +40,12 @@ pub struct Summary {
     pub dropped: BTreeMap<&'static str, Dropped>,
     /// What sequence numbers say was lost on the way, by exporter.
     pub sequences: BTreeMap<Arc<str>, Sequence>,
+    /// The same by exporter and hour, as far as it could be put to one; [`Summary::coverage`] completes it.
+    pub attributed: CoverageTable,
     /// The first thousand rejected records.
     pub rejects: Vec<Reject>,
     /// Rejected records, listed or not.
     pub rejected: u64,
-}
-
-/// Input that was not used, for one reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// Datagrams, sets, records or lines: whatever the reason speaks of.
-    pub count: u64,
-    /// Their bytes.
-    pub bytes: u64,
 }
 
 /// What an exporter's sequence numbers say.
@@ -112,6 +107,22 @@ impl Summary {
         self.rejected.saturating_sub(waiting)
     }
 
+    /// What was received and lost by exporter and hour. What could not be put to an exporter stands in a row of its own,
+    /// so that the rows add up to the summary; flows are not counted here, see [`CoverageTable::count_flows`].
+    pub fn coverage(&self) -> CoverageTable {
+        let mut table = self.attributed.clone();
+        let total = table.total();
+        let received = self.datagrams.saturating_sub(total.received);
+        let bytes = self.bytes_read.saturating_sub(total.bytes);
+        if received > 0 || bytes > 0 {
+            let rest = table.unattributed();
+            let rest = table.get_mut(rest);
+            rest.received = rest.received.saturating_add(received);
+            rest.bytes = rest.bytes.saturating_add(bytes);
+        }
+        table
+    }
+
     /// Adds another input's summary to this one.
     pub fn merge(&mut self, other: &Self) {
         self.bytes_read += other.bytes_read;
@@ -136,6 +147,7 @@ impl Summary {
                 sum.resets += sequence.resets;
             }
         }
+        self.attributed.merge(&other.attributed);
         let room = REJECTS_KEPT.saturating_sub(self.rejects.len());
         self.rejects.extend(other.rejects.iter().take(room).cloned());
     }
@@ -151,33 +163,128 @@ impl Summary {
 /// Hears of every reject as it happens.
 pub(crate) type OnReject = Box<dyn FnMut(&Reject) + Send>;
 
+/// What a sequence number says that was not what was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Jump {
+    /// So many datagrams are missing.
+    Datagrams(u32),
+    /// So many flow records are missing.
+    Records(u32),
+    /// Back: a restart, or datagrams out of order.
+    Back,
+}
+
 /// A summary being written.
+///
+/// What is dropped, rejected or missing is put to the exporter and hour that [`Ledger::datagram`] named last, until
+/// [`Ledger::nobody`]. Sources of lines call [`Ledger::line`] for each line that they understood: what they did not is
+/// nobody's.
 pub(crate) struct Ledger {
     pub(crate) summary: Summary,
     pub(crate) file: Arc<str>,
     on_reject: Option<OnReject>,
+    /// The row of the exporter whose datagram is being read.
+    current: Option<usize>,
 }
 
 impl Ledger {
     pub(crate) fn new(file: Arc<str>, on_reject: Option<OnReject>) -> Self {
-        Self { summary: Summary::default(), file, on_reject }
+        Self { summary: Summary::default(), file, on_reject, current: None }
     }
 
-    /// Counts input that is not used.
+    /// Counts a datagram of an exporter, sent at a time; what is counted from now on belongs to it. The datagram's flows
+    /// are not counted here but from the batch, by whoever takes that.
+    pub(crate) fn datagram(&mut self, exporter: &Exporter, at: Micros, bytes: usize) {
+        self.of(exporter, at);
+        let row = self.row();
+        row.received += 1;
+        row.bytes += bytes as u64;
+        row.note(at, at);
+    }
+
+    /// Adds bytes to the datagram at hand, for those whose length shows late.
+    pub(crate) fn more_bytes(&mut self, bytes: usize) {
+        if let Some(index) = self.current {
+            self.summary.attributed.get_mut(index).bytes += bytes as u64;
+        }
+    }
+
+    /// What is counted from now on belongs to an exporter and a time.
+    pub(crate) fn of(&mut self, exporter: &Exporter, at: Micros) {
+        self.current = Some(self.summary.attributed.cell(exporter, at));
+    }
+
+    /// What is counted from now on belongs to nobody that is known.
+    pub(crate) fn nobody(&mut self) {
+        self.current = None;
+    }
+
+    /// Counts a line (or record of a log) that was understood, with who observed it and when.
+    pub(crate) fn line(&mut self, exporter: &Exporter, at: Micros, bytes: usize) {
+        let row = self.summary.attributed.at(exporter, at);
+        row.received += 1;
+        row.bytes += bytes as u64;
+    }
+
+    /// Notes that an observer says that it saw nothing for a time.
+    pub(crate) fn silent_interval(&mut self, exporter: &Exporter, from: Micros, to: Micros) {
+        self.summary.silent_intervals += 1;
+        let row = self.summary.attributed.at(exporter, from);
+        row.silent_intervals += 1;
+        row.note(from, to.max(from));
+    }
+
+    /// Notes that an observer says that it lost records of a time.
+    pub(crate) fn lost_interval(&mut self, exporter: &Exporter, from: Micros, to: Micros) {
+        self.summary.lost_intervals += 1;
+        let row = self.summary.attributed.at(exporter, from);
+        row.lost_intervals += 1;
+        row.lost_us = row.lost_us.saturating_add(to.saturating_sub(from).max(0).cast_unsigned());
+        row.note(from, to.max(from));
+    }
+
+    /// Compares the exporter's clock with the receiver's, when both are known (not 0).
+    pub(crate) fn clock(&mut self, exporter: Micros, receiver: Micros) {
+        if exporter == 0 || receiver == 0 {
+            return;
+        }
+        let (row, ahead) = (self.row(), exporter.saturating_sub(receiver));
+        let side = if ahead > 0 { &mut row.clock_ahead_us } else { &mut row.clock_behind_us };
+        *side = (*side).max(ahead.unsigned_abs());
+    }
+
+    fn row(&mut self) -> &mut Coverage {
+        let index = match self.current {
+            Some(index) => index,
+            None => self.summary.attributed.unattributed(),
+        };
+        self.summary.attributed.get_mut(index)
+    }
+
+    /// Counts input that is not used and carries no flows.
     pub(crate) fn drop_bytes(&mut self, reason: &'static str, bytes: usize) {
         self.drop_many(reason, 1, bytes);
     }
 
-    /// Counts several records that are not used.
+    /// Counts several records that are not used and are no flows.
     pub(crate) fn drop_many(&mut self, reason: &'static str, count: usize, bytes: usize) {
-        let dropped = self.summary.dropped.entry(reason).or_default();
-        dropped.count += count as u64;
-        dropped.bytes += bytes as u64;
+        self.unused(reason, count, bytes, false);
     }
 
-    /// Counts and lists a record that is not used.
+    /// Counts input that is not used and may have been flows: it lowers the coverage.
+    pub(crate) fn lose(&mut self, reason: &'static str, count: usize, bytes: usize) {
+        self.unused(reason, count, bytes, true);
+    }
+
+    fn unused(&mut self, reason: &'static str, count: usize, bytes: usize, lost: bool) {
+        let dropped = Dropped { count: count as u64, bytes: bytes as u64 };
+        self.summary.dropped.entry(reason).or_default().add(dropped);
+        self.row().drop(reason, dropped, lost);
+    }
+
+    /// Counts and lists a record that cannot be used: it lowers the coverage by its bytes.
     pub(crate) fn reject(&mut self, reason: &'static str, bytes: usize, place: Place, detail: String) {
-        self.drop_bytes(reason, bytes);
+        self.lose(reason, 1, bytes);
         self.summary.rejected += 1;
         let keep = self.summary.rejects.len() < REJECTS_KEPT;
         if !keep && self.on_reject.is_none() {
@@ -193,15 +300,25 @@ impl Ledger {
     }
 
     /// Notes that a sequence number jumped.
-    pub(crate) fn sequence_jump(&mut self, exporter: &Arc<str>, missing: Option<u32>) {
-        if let Some(sequence) = self.summary.sequence(exporter) {
-            match missing {
-                Some(missing) => {
-                    sequence.gaps += 1;
-                    sequence.missing += u64::from(missing);
-                }
-                None => sequence.resets += 1,
+    pub(crate) fn sequence_jump(&mut self, exporter: &Exporter, jump: Jump) {
+        let row = self.row();
+        let missing = match jump {
+            Jump::Datagrams(missing) => {
+                row.missing_datagrams += u64::from(missing);
+                Some(missing)
             }
+            Jump::Records(missing) => {
+                row.missing_records += u64::from(missing);
+                Some(missing)
+            }
+            Jump::Back => None,
+        };
+        row.gaps += u64::from(missing.is_some());
+        row.resets += u64::from(missing.is_none());
+        if let Some(sequence) = self.summary.sequence(&exporter.0) {
+            sequence.gaps += u64::from(missing.is_some());
+            sequence.missing += u64::from(missing.unwrap_or(0));
+            sequence.resets += u64::from(missing.is_none());
         }
     }
 }
@@ -233,12 +350,46 @@ mod tests {
         let mut ledger = Ledger::new("f".into(), None);
         ledger.summary.flows = 3;
         ledger.drop_many("x", 2, 20);
-        ledger.sequence_jump(&"a".into(), Some(5));
-        ledger.sequence_jump(&"a".into(), None);
+        let exporter = Exporter("a".into());
+        ledger.datagram(&exporter, 3_600_000_000, 100);
+        ledger.sequence_jump(&exporter, Jump::Records(5));
+        ledger.sequence_jump(&exporter, Jump::Back);
         let mut total = ledger.summary.clone();
         total.merge(&ledger.summary);
         assert_eq!(total.flows, 6);
         assert_eq!(total.dropped_bytes(), 40);
         assert_eq!(total.sequences["a"], Sequence { gaps: 2, missing: 10, resets: 2 });
+        let rows = total.attributed.rows();
+        assert_eq!((&*rows[0].0.0, rows[0].2.dropped["x"].bytes), (model::UNATTRIBUTED, 40));
+        assert_eq!((rows[1].1, rows[1].2.missing_records, rows[1].2.received), (3_600_000_000, 10, 2));
+    }
+
+    #[test]
+    fn what_is_lost_is_put_to_whose_it_was() {
+        let mut ledger = Ledger::new("f".into(), None);
+        let (a, b) = (Exporter("a".into()), Exporter("b".into()));
+        ledger.lose("nobody's", 1, 7);
+        ledger.datagram(&a, 10, 100);
+        ledger.clock(10_000_000, 4_000_000);
+        ledger.clock(0, 4_000_000);
+        ledger.drop_bytes("padding", 4);
+        ledger.reject("bad set", 30, Place::Offset(0), String::new());
+        ledger.nobody();
+        ledger.line(&b, 20, 50);
+        ledger.lost_interval(&b, 0, 60_000_000);
+        ledger.silent_interval(&b, 60_000_000, 0);
+        ledger.reject("bad line", 9, Place::Line(3), String::new());
+        ledger.summary.datagrams = 3;
+        ledger.summary.bytes_read = 200;
+        let table = ledger.summary.coverage();
+        let rows = table.rows();
+        let of = |name: &str| rows.iter().find(|row| &*row.0.0 == name).map(|row| row.2).unwrap();
+        let (nobody, a, b) = (of(model::UNATTRIBUTED), of("a"), of("b"));
+        assert_eq!((nobody.received, nobody.bytes, nobody.lost), (1, 50, Dropped { count: 2, bytes: 16 }));
+        assert_eq!((a.received, a.bytes, a.lost), (1, 100, Dropped { count: 1, bytes: 30 }));
+        assert_eq!((a.clock_ahead_us, a.clock_behind_us, a.dropped.len()), (6_000_000, 0, 2));
+        assert_eq!((b.received, b.lost_us, b.lost_intervals, b.silent_intervals), (1, 60_000_000, 1, 1));
+        let total = table.total();
+        assert_eq!((total.received, total.bytes), (3, 200), "the rows add up to the summary");
     }
 }

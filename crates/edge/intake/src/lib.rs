@@ -33,7 +33,8 @@ mod sources;
 mod laws;
 
 pub use error::IntakeError;
-pub use ledger::{Dropped, Place, Reject, Sequence, Summary};
+pub use ledger::{Place, Reject, Sequence, Summary};
 pub use listener::{ListenerOptions, UdpListener};
+pub use model::Dropped;
 pub use source::{BATCH_ROWS, FlowReader, Input, SOURCES, Source, detect, find, open};
 pub use sources::netflow::Limits;

@@ -5,6 +5,7 @@
 mod batch;
 pub mod canonical;
 mod conversation;
+mod coverage;
 mod finding;
 mod inventory;
 mod plan;
@@ -14,6 +15,9 @@ mod time;
 
 pub use batch::{Client, Direction, Exporter, Flow, FlowBatch, FlowDetails, Verdict};
 pub use conversation::{Conversation, Endpoint, RollupRow};
+pub use coverage::{
+    Coverage, CoverageRow, CoverageTable, Dropped, KERNEL, SIZE_CLASSES, UNATTRIBUTED, rate_class,
+};
 pub use finding::{Severity, SourceLocation};
 pub use inventory::{
     AddressClaim, AddressConflict, Criticality, Inventory, InventoryView, Labels, Workload, WorkloadId,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use model::{Client, Direction, Exporter, Flow, FlowBatch, FlowDetails, Verdict};
+use model::{Client, Direction, Exporter, Flow, FlowBatch, FlowDetails, Micros, Verdict};
 use netset::{Ip, Protocol};
 use serde::Deserialize;
 
@@ -288,10 +288,18 @@ impl Reader {
         match parse(layout, &text) {
             Ok(Parsed::Flow(found, interface)) => {
                 let (flow, details) = *found;
-                push(flow, details, interface, batch);
+                let end = flow.end;
+                let exporter = push(flow, details, interface, batch);
+                self.ledger.line(&batch.exporters[exporter as usize], end, line.len());
             }
-            Ok(Parsed::NoData) => self.ledger.summary.silent_intervals += 1,
-            Ok(Parsed::SkipData) => self.ledger.summary.lost_intervals += 1,
+            Ok(Parsed::NoData(interval)) => {
+                self.ledger.line(&interval.exporter, interval.from, line.len());
+                self.ledger.silent_interval(&interval.exporter, interval.from, interval.to);
+            }
+            Ok(Parsed::SkipData(interval)) => {
+                self.ledger.line(&interval.exporter, interval.from, line.len());
+                self.ledger.lost_interval(&interval.exporter, interval.from, interval.to);
+            }
             Err(why) => self.reject(line.len(), why),
         }
     }
@@ -300,13 +308,32 @@ impl Reader {
 /// What a record is.
 enum Parsed<'a> {
     Flow(Box<(Flow, FlowDetails)>, Option<&'a str>),
-    NoData,
-    SkipData,
+    NoData(Interval),
+    SkipData(Interval),
 }
 
-fn push(mut flow: Flow, details: FlowDetails, interface: Option<&str>, batch: &mut FlowBatch) {
+/// What a record without a flow speaks of.
+struct Interval {
+    exporter: Exporter,
+    from: Micros,
+    to: Micros,
+}
+
+impl Interval {
+    /// A time that makes no sense is none: that the interface was silent, or its records lost, is said all the same.
+    fn of<'a>(get: impl Fn(Field) -> Option<&'a str> + Copy) -> Self {
+        let (from, to) = times(get).unwrap_or_default();
+        Self { exporter: Exporter(get(Field::Interface).unwrap_or(NO_INTERFACE).into()), from, to }
+    }
+}
+
+/// The observer of records that do not name their interface.
+const NO_INTERFACE: &str = "unknown";
+
+/// Appends a flow; gives the index of its exporter.
+fn push(mut flow: Flow, details: FlowDetails, interface: Option<&str>, batch: &mut FlowBatch) -> u32 {
     // Interfaces come in runs, so the last one is nearly always the one.
-    let name = interface.unwrap_or("unknown");
+    let name = interface.unwrap_or(NO_INTERFACE);
     flow.exporter = match batch.exporters.iter().rposition(|known| &*known.0 == name) {
         Some(index) => index as u32,
         None => batch.intern_exporter(&Exporter(name.into())),
@@ -314,7 +341,9 @@ fn push(mut flow: Flow, details: FlowDetails, interface: Option<&str>, batch: &m
     if details != FlowDetails::default() {
         batch.details.insert(batch.len() as u32, Box::new(details));
     }
+    let exporter = flow.exporter;
     batch.push(flow);
+    exporter
 }
 
 fn parse<'a>(layout: &Layout, text: &'a str) -> Result<Parsed<'a>, String> {
@@ -332,8 +361,8 @@ fn parse<'a>(layout: &Layout, text: &'a str) -> Result<Parsed<'a>, String> {
     }
     let get = |field: Field| values[field as usize];
     match get(Field::Status) {
-        Some("NODATA") => return Ok(Parsed::NoData),
-        Some("SKIPDATA") => return Ok(Parsed::SkipData),
+        Some("NODATA") => return Ok(Parsed::NoData(Interval::of(get))),
+        Some("SKIPDATA") => return Ok(Parsed::SkipData(Interval::of(get))),
         _ => {}
     }
     let flow = flow(get)?;

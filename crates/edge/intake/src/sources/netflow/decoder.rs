@@ -13,7 +13,7 @@ use super::records::Run;
 use super::sampling::Samplers;
 use super::template::{Field, Kind, Layout, Parsed, Template, parse_set};
 use super::v5;
-use crate::ledger::{Ledger, NO_TEMPLATE, Place};
+use crate::ledger::{Jump, Ledger, NO_TEMPLATE, Place};
 
 /// Who sent a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -147,6 +147,7 @@ impl Decoder {
     ) -> usize {
         let Datagram { bytes, framing, .. } = datagram;
         let rows = batch.len();
+        ledger.nobody();
         let mut used = self.one(&datagram, bytes, batch, ledger);
         if framing == Framing::Packet {
             // Some version 5 exporters put several datagrams into one packet. Only a header that fits what follows is
@@ -156,6 +157,7 @@ impl Decoder {
             }
             if used < bytes.len() {
                 ledger.drop_bytes(TRAILING, bytes.len() - used);
+                ledger.more_bytes(bytes.len() - used);
                 used = bytes.len();
             }
         }
@@ -182,6 +184,7 @@ impl Decoder {
         };
         if let Some(used) = used {
             ledger.summary.datagrams += 1;
+            ledger.more_bytes(used);
             return used;
         }
         let reason = if matches!(version, 5 | 9 | 10) { SHORT } else { NOT_FLOWS };
@@ -200,8 +203,9 @@ impl Decoder {
     /// Counts the sets whose template never came. The end of an input.
     pub(crate) fn give_up_waiting(&mut self, ledger: &mut Ledger) {
         for waiting in self.pending.drain() {
-            lost(&waiting, ledger);
+            lost(&self.exporters, &waiting, ledger);
         }
+        ledger.nobody();
     }
 
     fn version_5(
@@ -221,7 +225,10 @@ impl Decoder {
         };
         message.domain = header.engine;
         let Some(state) = self.state(message, bytes.len(), ledger) else { return Some(bytes.len()) };
-        sequence(state, message.sender.port, header.sequence, (u32::from(header.count), 0), ledger);
+        ledger.datagram(&state.name, header.export, 0);
+        ledger.clock(header.export, message.times.export);
+        let step = Step { records: u32::from(header.count), options: 0, missing: Jump::Records };
+        sequence(state, message.sender.port, header.sequence, step, ledger);
         let exporter = batch.intern_exporter(&state.name);
         v5::records(&header, &bytes[v5::HEADER..length], exporter, batch);
         Some(length)
@@ -238,10 +245,14 @@ impl Decoder {
         let header = bytes.first_chunk::<20>()?;
         let word =
             |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let received = message.times.export;
         message.times = Times { export: i64::from(word(8)) * 1_000_000, uptime: Some(word(4)) };
         message.domain = word(16);
         let Some(state) = self.state(message, bytes.len(), ledger) else { return Some(bytes.len()) };
-        sequence(state, message.sender.port, word(12), (1, 0), ledger);
+        ledger.datagram(&state.name, message.times.export, 0);
+        ledger.clock(message.times.export, received);
+        let step = Step { records: 1, options: 0, missing: Jump::Datagrams };
+        sequence(state, message.sender.port, word(12), step, ledger);
         let (used, _) = self.sets(message, &bytes[20..], framing, batch, ledger);
         Some(20 + used)
     }
@@ -259,17 +270,21 @@ impl Decoder {
         // A message cut short, or with a length that makes no sense, still has sets that can be read.
         let stated = usize::from(u16::from_be_bytes([header[2], header[3]]));
         let length = if stated < 16 { bytes.len() } else { stated.min(bytes.len()) };
+        let received = message.times.export;
         message.times = Times { export: i64::from(word(4)) * 1_000_000, uptime: None };
         message.domain = word(12);
-        if self.state(message, bytes.len(), ledger).is_none() {
-            return Some(bytes.len());
-        }
+        let Some(state) = self.state(message, bytes.len(), ledger) else { return Some(bytes.len()) };
+        ledger.datagram(&state.name, message.times.export, 0);
+        ledger.clock(message.times.export, received);
         let options_before = ledger.summary.options_records;
         let (_, records) = self.sets(message, &bytes[16..length], Framing::Packet, batch, ledger);
         let options = (ledger.summary.options_records - options_before) as u32;
         if let Some(state) = self.exporters.get_mut(&(message.sender.ip, message.domain)) {
             match records {
-                Some(records) => sequence(state, message.sender.port, word(8), (records, options), ledger),
+                Some(records) => {
+                    let step = Step { records, options, missing: Jump::Records };
+                    sequence(state, message.sender.port, word(8), step, ledger);
+                }
                 // A set that could not be read hides how many records it had: nothing is expected of the next number.
                 None => state.expected = None,
             }
@@ -281,7 +296,7 @@ impl Decoder {
     fn state(&mut self, message: Message, bytes: usize, ledger: &mut Ledger) -> Option<&mut State> {
         let key = (message.sender.ip, message.domain);
         if !self.exporters.contains_key(&key) && self.exporters.len() >= self.limits.exporters {
-            ledger.drop_bytes(TOO_MANY, bytes);
+            ledger.lose(TOO_MANY, 1, bytes);
             return None;
         }
         Some(self.exporters.entry(key).or_insert_with(|| State::new(message)))
@@ -408,7 +423,7 @@ impl Decoder {
                     state.latest.len() >= limits.templates_per_exporter && !state.latest.contains_key(&id);
                 let large = fields.len() > limits.fields_per_template;
                 if full || large || self.fields + 2 * fields.len() > limits.fields {
-                    ledger.drop_bytes(LIMIT, bytes);
+                    ledger.lose(LIMIT, 1, bytes);
                     return false;
                 }
                 Arc::new(Template::new(fields, scopes))
@@ -461,15 +476,17 @@ impl Decoder {
         let state = self.exporters.get_mut(&(message.sender.ip, message.domain))?;
         let template = state.templates.get(&(message.sender.port, id)).or_else(|| state.latest.get(&id));
         let Some(template) = template.cloned() else {
+            let name = state.name.clone();
             for lost_one in self.pending.add(Waiting { message, id, set: set.to_vec() }) {
-                lost(&lost_one, ledger);
+                lost(&self.exporters, &lost_one, ledger);
             }
+            ledger.of(&name, message.times.export);
             return None;
         };
         let least = template.least();
         if least == 0 || set.len() < least {
             if set.iter().any(|byte| *byte != 0) {
-                ledger.drop_bytes(SHORT_SET, set.len());
+                ledger.lose(SHORT_SET, 1, set.len());
             }
             return Some(0);
         }
@@ -492,7 +509,11 @@ pub(super) fn since(system_init: Option<u64>, export: Micros) -> Option<u32> {
     Some((export / 1_000).cast_unsigned().wrapping_sub(init) as u32)
 }
 
-fn lost(waiting: &Waiting, ledger: &mut Ledger) {
+/// Counts a set whose template never came, as the loss of who sent it and when.
+fn lost(exporters: &HashMap<(Ip, u32), State, FixedState>, waiting: &Waiting, ledger: &mut Ledger) {
+    if let Some(state) = exporters.get(&(waiting.message.sender.ip, waiting.message.domain)) {
+        ledger.of(&state.name, waiting.message.times.export);
+    }
     let detail = format!(
         "no template {} from {} (domain {}) before the end; exporters repeat templates, so let the capture run longer",
         waiting.id, waiting.message.sender.ip, waiting.message.domain
@@ -516,21 +537,29 @@ impl State {
     }
 }
 
-/// Compares a sequence number with what the last datagram promised. `step` is by how much a datagram raises the number,
-/// and how much of that are records of options.
+/// By how much a datagram raises the sequence number.
+struct Step {
+    records: u32,
+    /// How much of that are records of options.
+    options: u32,
+    /// What a gap in the number is counted in.
+    missing: fn(u32) -> Jump,
+}
+
+/// Compares a sequence number with what the last datagram promised.
 ///
 /// By RFC 7011 the number counts the data records sent before the message, options included. softflowd 1.1 counts the
 /// message itself too, and no options, so its number exceeds the last one by the message's own flows. Either is in order.
-fn sequence(state: &mut State, port: u16, number: u32, step: (u32, u32), ledger: &mut Ledger) {
-    let (step, options) = step;
+fn sequence(state: &mut State, port: u16, number: u32, step: Step, ledger: &mut Ledger) {
+    let Step { records, options, missing } = step;
     if let Some((known, last, last_step)) = state.expected
         && known == port
         && number != last.wrapping_add(last_step)
-        && number != last.wrapping_add(step)
-        && number != last.wrapping_add(step.saturating_sub(options))
+        && number != last.wrapping_add(records)
+        && number != last.wrapping_add(records.saturating_sub(options))
     {
         let ahead = number.wrapping_sub(last.wrapping_add(last_step));
-        ledger.sequence_jump(&state.name.0, (ahead < 1 << 31).then_some(ahead));
+        ledger.sequence_jump(&state.name, if ahead < 1 << 31 { missing(ahead) } else { Jump::Back });
     }
-    state.expected = Some((port, number, step));
+    state.expected = Some((port, number, records));
 }

@@ -14,7 +14,7 @@ pub(super) const BAD_COUNT: &str = "v5 count does not fit the datagram";
 pub(super) struct Header {
     pub(super) count: u16,
     uptime: u32,
-    export: Micros,
+    pub(super) export: Micros,
     pub(super) sequence: u32,
     /// Engine type and number: version 5's observation domain.
     pub(super) engine: u32,
