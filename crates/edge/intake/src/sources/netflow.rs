@@ -1,22 +1,26 @@
-//! NetFlow v5, v9 and IPFIX, from captures of exporters' datagrams and from files of datagrams.
+//! NetFlow v1, v5, v7, v9 and IPFIX, from captures of exporters' datagrams and from files of datagrams.
 
 mod capture;
 mod columns;
 mod decoder;
 mod element;
 mod finish;
+mod fixed_layout;
 mod frame;
+mod memory;
 mod pending;
 mod records;
 mod sampling;
+mod stream;
 mod template;
-mod v5;
 
 use model::FlowBatch;
 use netset::Ip;
 
-pub use decoder::Limits;
 pub(crate) use decoder::{Datagram, Decoder, Framing, Sender};
+pub use memory::Limits;
+#[allow(unused_imports, reason = "the TCP listener takes them")]
+pub(crate) use stream::{LostFraming, StreamDecoder};
 
 use self::capture::{Capture, Window};
 use self::decoder::NOT_FLOWS;
@@ -29,8 +33,8 @@ use crate::source::{FlowReader, Input, Source};
 /// The row of this format.
 pub(crate) static SOURCE: Source = Source {
     name: "netflow",
-    aliases: &["netflow-v5", "netflow-v9", "ipfix"],
-    title: "NetFlow v5, v9 or IPFIX datagrams in pcap, pcapng or raw files",
+    aliases: &["netflow-v5", "netflow-v7", "netflow-v9", "ipfix"],
+    title: "NetFlow v1, v5, v7, v9 or IPFIX datagrams in pcap, pcapng or raw files",
     description: "Datagrams that routers, firewalls and probes send to their collector. Reads captures of them (pcap and \
                   pcapng; Ethernet with VLAN tags, raw IP, Linux cooked, loopback; IPv4 and IPv6) and files of datagrams \
                   one after the other. Versions may be mixed; templates and sampling rates are learnt on the way, and \
@@ -38,6 +42,9 @@ pub(crate) static SOURCE: Source = Source {
     detect,
     open,
 };
+
+/// How much of an input detection sees.
+const HEAD: usize = 4_096;
 
 /// The UDP ports that exporters are usually pointed at (NetFlow, IPFIX, and the vendors' other favourites).
 const USUAL_PORTS: [u16; 7] = [2055, 2056, 4432, 4739, 9555, 9995, 9996];
@@ -51,7 +58,10 @@ fn is_datagram(bytes: &[u8]) -> bool {
     let Some([_, version, a, b]) = bytes.first_chunk::<4>().filter(|head| head[0] == 0) else { return false };
     let second = u16::from_be_bytes([*a, *b]);
     match version {
+        1 => fixed_layout::are_version_1(bytes),
         5 => (1..=30).contains(&second),
+        // Nobody else's fits by chance; of longer inputs only the head is here.
+        7 => fixed_layout::starts(bytes) || bytes.len() >= HEAD && (1..=30).contains(&second),
         9 => bytes.get(20..22).is_none_or(|set| matches!((set[0], set[1]), (0, 0 | 1) | (1.., _))),
         10 => {
             second >= 16
@@ -154,17 +164,19 @@ fn expected(frame: &[u8], payload: &[u8]) -> bool {
     };
     let version = payload.first_chunk().map_or(0, |two| u16::from_be_bytes(*two));
     let port = udp.get(2..4).map_or(0, |two| u16::from_be_bytes([two[0], two[1]]));
-    matches!(version, 5 | 9 | 10) && USUAL_PORTS.contains(&port)
+    matches!(version, 1 | 5 | 7 | 9 | 10) && USUAL_PORTS.contains(&port)
 }
 
 /// What stands where a datagram should begin.
 fn describe(bytes: &[u8]) -> String {
-    if let Some([0, 5, a, b]) = bytes.first_chunk::<4>() {
+    if let Some([0, version @ (5 | 7), a, b]) = bytes.first_chunk::<4>() {
         let count = u16::from_be_bytes([*a, *b]);
-        return format!("a version 5 header that counts {count} records; expected 1 to 30");
+        return format!(
+            "a version {version} header that counts {count} records; expected 1 to 30, all of them there"
+        );
     }
     let head: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("expected a NetFlow v5, v9 or IPFIX header, found the bytes {}", head.join(" "))
+    format!("expected a NetFlow or IPFIX header, found the bytes {}", head.join(" "))
 }
 
 /// Reads a file of datagrams one after the other.

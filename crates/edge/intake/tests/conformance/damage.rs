@@ -157,7 +157,10 @@ fn an_invalid_version_5_datagram_on_the_wire_gives_nothing_and_is_counted() {
     let Some(folder) = testkit::shared("data/flow/logstash-codec-netflow/contexts-pcap") else { return };
     let outcome = read_bytes("netflow", fs::read(folder.join("02_Netflow_5_invalid_02.pcap")).unwrap());
     assert_eq!(outcome.flows.len(), 0);
-    assert_eq!(outcome.summary.dropped["v5 count does not fit the datagram"].bytes, 1_464);
+    assert_eq!(
+        outcome.summary.dropped["count of a v1, v5 or v7 header does not fit the datagram"].bytes,
+        1_464
+    );
     assert!(outcome.summary.rejects[0].reason.starts_with("the header counts 163 records; expected 1 to 30"));
 }
 

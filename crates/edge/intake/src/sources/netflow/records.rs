@@ -3,9 +3,10 @@
 use model::FlowBatch;
 
 use super::columns::{self, Scratch};
-use super::decoder::{Message, State, since};
+use super::decoder::Message;
 use super::element::Slot;
 use super::finish;
+use super::memory::{State, since};
 use super::sampling::{Announced, Refused};
 use super::template::Template;
 use crate::ledger::{Ledger, Place};

@@ -371,7 +371,7 @@ fn version_5_counts_are_not_believed() {
     record[38] = 6;
     datagram.extend(record);
     let bench = decoded(&[datagram.clone()]);
-    assert_eq!((bench.flows.len(), bench.dropped(v5::BAD_COUNT)), (0, 1));
+    assert_eq!((bench.flows.len(), bench.dropped(fixed_layout::BAD_COUNT)), (0, 1));
     assert!(
         bench.ledger.summary.rejects[0].reason.contains("counts 2 records"),
         "{:?}",
@@ -390,6 +390,72 @@ fn version_5_counts_are_not_believed() {
     // Two in one packet; then one with rubbish behind it.
     let bench = decoded(&[[&datagram[..], &datagram].concat(), [&datagram[..], &[0, 5, 0, 9, 1]].concat()]);
     assert_eq!((bench.flows.len(), bench.ledger.summary.dropped_bytes()), (6, 5));
+}
+
+/// A datagram of a version with one layout: its header's count, and as many records as that says.
+fn fixed(version: u8, count: u8, record: &[u8]) -> Vec<u8> {
+    let mut datagram = vec![0, version, 0, count];
+    for word in [UPTIME_MS, EXPORT_S, 500_000_000] {
+        datagram.extend(word.to_be_bytes());
+    }
+    if version != 1 {
+        datagram.extend([0; 8]);
+    }
+    datagram.extend(record.repeat(usize::from(count)));
+    datagram
+}
+
+#[test]
+fn versions_1_and_7_are_like_version_5() {
+    let mut record = [0_u8; 52];
+    record[..8].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
+    record[19] = 3;
+    record[23] = 200;
+    record[24..32].copy_from_slice(&[0, 0, 0, 1, 0, 0, 0, 2]);
+    record[32..36].copy_from_slice(&[0xc0, 0, 0, 80]);
+    record[38] = 6;
+    let mut first = record;
+    first[40] = 0x12;
+    let start = i64::from(EXPORT_S) * 1_000_000 + 500_000 - (i64::from(UPTIME_MS) - 1) * 1_000;
+    for (version, record, present) in [(1, first, FlowBatch::HAS_TCP_FLAGS), (7, record, 0)] {
+        let datagram = fixed(version, 2, &record);
+        assert!(is_datagram(&datagram));
+        let bench = decoded(std::slice::from_ref(&datagram));
+        let flow = bench.flows.get(1);
+        assert_eq!((flow.src, flow.dst), (Ip::v4(0x0a00_0001), Ip::v4(0x0a00_0002)));
+        assert_eq!((flow.src_port, flow.dst_port, flow.protocol), (0xc000, 80, 6));
+        assert_eq!((flow.packets, flow.bytes), (3, 200));
+        assert_eq!((flow.start, flow.end), (start, start + 1_000));
+        assert_eq!(flow.present & FlowBatch::HAS_TCP_FLAGS, present);
+        assert!(bench.ledger.summary.sequences.is_empty() && bench.ledger.summary.dropped.is_empty());
+        // One byte short of what is counted: nothing of it is believed.
+        let bench = decoded(&[datagram[..datagram.len() - 1].to_vec()]);
+        assert_eq!((bench.flows.len(), bench.dropped(fixed_layout::BAD_COUNT)), (0, 1));
+        // As a file, and several after one another.
+        let both = [&datagram[..], &datagram].concat();
+        let mut reader = crate::open("auto", crate::Input::new("f", std::io::Cursor::new(both))).unwrap();
+        let mut batch = FlowBatch::default();
+        while reader.read(&mut batch).unwrap() {}
+        assert_eq!(batch.len(), 4);
+    }
+    assert!(
+        !is_datagram(&[0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]),
+        "that is STUN"
+    );
+}
+
+#[test]
+fn exporters_that_are_made_up_do_not_push_out_those_that_export() {
+    let mut bench = Bench::new(Limits { exporters: 10, ..Limits::default() });
+    let flow = set(256, &record(1, 2, (3, 4), 6, 5));
+    bench.take(1, &v9(7, 0, &[set(0, &template(256, &BASE))]));
+    for domain in 1_000..3_000 {
+        bench.take(1, &v9(domain, 0, &[set(0, &template(256, &BASE))]));
+        if domain % 5 == 0 {
+            bench.take(1, &v9(7, 0, std::slice::from_ref(&flow)));
+        }
+    }
+    assert_eq!((bench.flows.len(), bench.decoder.held().0), (400, 20));
 }
 
 #[test]
@@ -416,7 +482,11 @@ fn memory_stays_within_the_limits() {
     assert!(fields <= 60, "{fields} fields");
     assert!(templates <= 3 * 4 * 2, "{templates} templates");
     assert!(pending <= 1_000, "{pending} bytes wait");
-    for reason in ["limit on templates reached", "limit on exporters reached", crate::ledger::NO_TEMPLATE] {
+    for reason in [
+        "limit on templates reached",
+        "exporter forgotten, limit on exporters reached",
+        crate::ledger::NO_TEMPLATE,
+    ] {
         assert!(bench.dropped(reason) > 0, "{reason}");
     }
 }

@@ -1,0 +1,267 @@
+//! What exporters said before: templates, samplers, when they started. All of it within bounds.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use model::{Exporter, Micros};
+use netset::Ip;
+
+use super::decoder::Message;
+use super::sampling::Samplers;
+use super::template::{Field, Template};
+use crate::ledger::{Jump, Ledger};
+
+/// Bounds on what is remembered. Reaching one is counted in the summary, never fatal.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Pairs of address and observation domain. Beyond it those are forgotten that were silent the longest.
+    pub exporters: usize,
+    /// Templates of one exporter.
+    pub templates_per_exporter: usize,
+    /// Fields of one template.
+    pub fields_per_template: usize,
+    /// Fields of all templates together: 8 bytes and at most one operation each. One exporter may have a quarter of them.
+    pub fields: usize,
+    /// Bytes of sets that wait for their template.
+    pub pending_bytes: usize,
+}
+
+impl Default for Limits {
+    /// About 100 MB when everything is full, far less in any real network.
+    fn default() -> Self {
+        Self {
+            exporters: 20_000,
+            templates_per_exporter: 2_048,
+            fields_per_template: 2_048,
+            fields: 1_000_000,
+            pending_bytes: 8 * 1024 * 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// For the exporter at the other end of one connection.
+    pub const CONNECTION: Self = Self {
+        exporters: 256,
+        templates_per_exporter: 2_048,
+        fields_per_template: 2_048,
+        fields: 64_000,
+        pending_bytes: 256 * 1024,
+    };
+}
+
+const LIMIT: &str = "limit on templates reached";
+const FORGOTTEN: &str = "exporter forgotten, limit on exporters reached";
+
+/// Address and observation domain.
+pub(super) type Key = (Ip, u32);
+
+/// What is remembered of all exporters.
+pub(super) struct Memory {
+    pub(super) limits: Limits,
+    pub(super) exporters: HashMap<Key, State, FixedState>,
+    /// All exporters in the order in which they are looked at when one must go; see [`Memory::forget_one`].
+    order: VecDeque<Key>,
+    /// Fields of all templates.
+    pub(super) fields: usize,
+}
+
+/// What is remembered of one exporter.
+pub(super) struct State {
+    pub(super) name: Exporter,
+    /// By UDP source port and template id (RFC 7011, 8.4).
+    pub(super) templates: HashMap<(u16, u16), Arc<Template>, FixedState>,
+    /// By template id alone, the latest: some exporters send each datagram from another port.
+    pub(super) latest: HashMap<u16, Arc<Template>, FixedState>,
+    pub(super) samplers: Samplers,
+    /// Milliseconds since the epoch when it started, if options data said so.
+    pub(super) system_init: Option<u64>,
+    /// The last datagram's version and port, its number, and by how much it raises that.
+    expected: Option<(u16, u16, u32, u32)>,
+    /// Fields of its templates, as counted in the total.
+    fields: usize,
+    /// Whether it sent anything since it was last looked at, or since its first datagram.
+    heard: bool,
+}
+
+/// By how much a datagram raises the sequence number.
+pub(super) struct Step {
+    pub(super) records: u32,
+    /// How much of that are records of options.
+    pub(super) options: u32,
+    /// What a gap in the number is counted in.
+    pub(super) missing: fn(u32) -> Jump,
+}
+
+impl Memory {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, exporters: HashMap::default(), order: VecDeque::new(), fields: 0 }
+    }
+
+    /// The memory of a message's exporter.
+    pub(super) fn state(&mut self, message: Message, ledger: &mut Ledger) -> &mut State {
+        let key = (message.sender.ip, message.domain);
+        let new = !self.exporters.contains_key(&key);
+        if new {
+            while self.exporters.len() >= self.limits.exporters.max(1) && self.forget_one() {
+                ledger.drop_bytes(FORGOTTEN, 0);
+            }
+            self.order.push_back(key);
+        }
+        let state = self.exporters.entry(key).or_insert_with(|| State::new(key));
+        state.heard = !new;
+        state
+    }
+
+    /// The memory of an exporter that was heard of.
+    pub(super) fn known(&mut self, message: Message) -> Option<&mut State> {
+        self.exporters.get_mut(&(message.sender.ip, message.domain))
+    }
+
+    /// Forgets the exporter that was silent the longest, near enough: going round, whoever sent something since the last
+    /// round is spared once. An address that is made up is heard once; those that export stay.
+    fn forget_one(&mut self) -> bool {
+        // After one round nobody is spared any more.
+        for _ in 0..=2 * self.order.len() {
+            let Some(key) = self.order.pop_front() else { return false };
+            let Some(state) = self.exporters.get_mut(&key) else { continue };
+            if std::mem::take(&mut state.heard) {
+                self.order.push_back(key);
+                continue;
+            }
+            self.fields -= state.fields;
+            self.exporters.remove(&key);
+            return true;
+        }
+        false
+    }
+
+    /// Remembers a template; whether there was room for it.
+    pub(super) fn keep(
+        &mut self,
+        message: Message,
+        id: u16,
+        fields: Vec<Field>,
+        scopes: Option<usize>,
+        ledger: &mut Ledger,
+    ) -> bool {
+        let limits = self.limits;
+        let Some(state) = self.exporters.get_mut(&(message.sender.ip, message.domain)) else { return false };
+        let key = (message.sender.port, id);
+        let same = |known: &&Arc<Template>| known.fields == fields && known.scopes == scopes;
+        // Exporters repeat their templates every few seconds: mostly nothing changed.
+        let template = match state.templates.get(&key).filter(same) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let before = state.fields;
+                if state.templates.len() >= limits.templates_per_exporter {
+                    // Ports that come and go fill this map; templates are still found by their id.
+                    state.fields -= state.templates.drain().map(|(_, old)| old.fields.len()).sum::<usize>();
+                }
+                self.fields -= before - state.fields;
+                let full =
+                    state.latest.len() >= limits.templates_per_exporter && !state.latest.contains_key(&id);
+                let large = fields.len() > limits.fields_per_template;
+                let more = 2 * fields.len();
+                let greedy = state.fields + more > limits.fields / 4;
+                if full || large || greedy || self.fields + more > limits.fields {
+                    ledger.lose(LIMIT, 1, fields.len() * 4);
+                    return false;
+                }
+                Arc::new(Template::new(fields, scopes))
+            }
+        };
+        let before = state.fields;
+        state.insert(key, template);
+        self.fields = self.fields - before + state.fields;
+        true
+    }
+
+    /// Forgets one template, or all of a kind when the id is that of the template set itself.
+    pub(super) fn withdraw(&mut self, message: Message, options: bool, id: u16) {
+        let Some(state) = self.exporters.get_mut(&(message.sender.ip, message.domain)) else { return };
+        let gone = |key: u16, template: &Template| {
+            if id < 256 { template.scopes.is_some() == options } else { key == id }
+        };
+        self.fields -= state.forget(message.sender.port, gone);
+    }
+}
+
+impl State {
+    pub(super) fn new((ip, domain): Key) -> Self {
+        let ip = if ip == Ip(0) { "unknown".to_owned() } else { ip.to_string() };
+        let name = if domain == 0 { ip } else { format!("{ip}/{domain}") };
+        Self {
+            name: Exporter(name.into()),
+            templates: HashMap::default(),
+            latest: HashMap::default(),
+            samplers: Samplers::default(),
+            system_init: None,
+            expected: None,
+            fields: 0,
+            heard: false,
+        }
+    }
+
+    /// The template for a set.
+    pub(super) fn template(&self, port: u16, id: u16) -> Option<&Arc<Template>> {
+        self.templates.get(&(port, id)).or_else(|| self.latest.get(&id))
+    }
+
+    /// Puts a template into both maps. Both count, although they mostly share: the bound must hold when they do not.
+    fn insert(&mut self, key: (u16, u16), template: Arc<Template>) {
+        let size = template.fields.len();
+        let old = [self.templates.insert(key, Arc::clone(&template)), self.latest.insert(key.1, template)];
+        let freed: usize = old.iter().flatten().map(|old| old.fields.len()).sum();
+        self.fields = self.fields + 2 * size - freed;
+    }
+
+    /// Forgets a port's templates that a test says are gone. Returns how many fields they had.
+    fn forget(&mut self, port: u16, gone: impl Fn(u16, &Template) -> bool) -> usize {
+        let mut freed = 0;
+        self.templates.retain(|(from, id), template| {
+            let keep = *from != port || !gone(*id, template);
+            freed += if keep { 0 } else { template.fields.len() };
+            keep
+        });
+        self.latest.retain(|id, template| {
+            let keep = !gone(*id, template);
+            freed += if keep { 0 } else { template.fields.len() };
+            keep
+        });
+        self.fields -= freed;
+        freed
+    }
+
+    /// Compares a sequence number with what the last datagram promised.
+    ///
+    /// By RFC 7011 the number counts the data records sent before the message, options included. softflowd 1.1 counts the
+    /// message itself too, and no options, so its number exceeds the last one by the message's own flows. Either is in
+    /// order.
+    pub(super) fn sequence(&mut self, message: Message, number: u32, step: Step, ledger: &mut Ledger) {
+        let Step { records, options, missing } = step;
+        let (version, port) = (message.version, message.sender.port);
+        if let Some((known_version, known_port, last, last_step)) = self.expected
+            && (known_version, known_port) == (version, port)
+            && number != last.wrapping_add(last_step)
+            && number != last.wrapping_add(records)
+            && number != last.wrapping_add(records.saturating_sub(options))
+        {
+            let ahead = number.wrapping_sub(last.wrapping_add(last_step));
+            ledger.sequence_jump(&self.name, if ahead < 1 << 31 { missing(ahead) } else { Jump::Back });
+        }
+        self.expected = Some((version, port, number, records));
+    }
+
+    /// Nothing is expected of the next number: how many records this datagram had is not known.
+    pub(super) fn expect_nothing(&mut self) {
+        self.expected = None;
+    }
+}
+
+/// Milliseconds that an exporter was up at a moment, modulo 2^32.
+pub(super) fn since(system_init: Option<u64>, export: Micros) -> Option<u32> {
+    let init = system_init.filter(|init| *init > 0)?;
+    Some((export / 1_000).cast_unsigned().wrapping_sub(init) as u32)
+}
