@@ -1,12 +1,10 @@
 //! NetFlow v1, v5, v7, v9 and IPFIX, from captures of exporters' datagrams and from files of datagrams.
 
-mod capture;
 mod columns;
 mod decoder;
 mod element;
 mod finish;
 mod fixed_layout;
-mod frame;
 mod memory;
 mod pending;
 mod records;
@@ -22,10 +20,10 @@ pub use memory::Limits;
 #[allow(unused_imports, reason = "the TCP listener takes them")]
 pub(crate) use stream::{LostFraming, StreamDecoder};
 
-use self::capture::{Capture, Window};
 use self::decoder::NOT_FLOWS;
-use self::frame::Frame;
+use crate::capture::{self, Capture, Window};
 use crate::error::IntakeError;
+use crate::frame::{self, Datagram as Unwrapped};
 use crate::ledger::{Ledger, Summary};
 use crate::progress::Progress;
 use crate::source::{FlowReader, Input, Source};
@@ -128,8 +126,8 @@ impl CaptureReader {
     fn packet(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError> {
         let Some(packet) = self.capture.next(self.ledger.summary.flows)? else { return self.end() };
         self.ledger.summary.packets += 1;
-        match frame::unwrap(packet.link, packet.bytes) {
-            Frame::Udp { sender, payload } if is_datagram(payload) || expected(packet.bytes, payload) => {
+        match frame::datagram(packet.link, packet.bytes) {
+            Unwrapped::Udp { sender, port, payload } if is_datagram(payload) || expected(port, payload) => {
                 let datagram = Datagram {
                     sender,
                     received: packet.at,
@@ -139,8 +137,8 @@ impl CaptureReader {
                 };
                 self.decoder.datagram(datagram, batch, &mut self.ledger);
             }
-            Frame::Udp { .. } => self.ledger.drop_bytes(NOT_FLOWS, packet.bytes.len()),
-            Frame::Other(reason) => self.ledger.drop_bytes(reason, packet.bytes.len()),
+            Unwrapped::Udp { .. } => self.ledger.drop_bytes(NOT_FLOWS, packet.bytes.len()),
+            Unwrapped::Other(reason) => self.ledger.drop_bytes(reason, packet.bytes.len()),
         }
         Ok(true)
     }
@@ -158,12 +156,8 @@ impl CaptureReader {
 }
 
 /// Whether a datagram that does not look like flows was sent to a collector's port: then it is worth a reject.
-fn expected(frame: &[u8], payload: &[u8]) -> bool {
-    let Some(udp) = frame.len().checked_sub(payload.len() + 8).and_then(|at| frame.get(at..)) else {
-        return false;
-    };
+fn expected(port: u16, payload: &[u8]) -> bool {
     let version = payload.first_chunk().map_or(0, |two| u16::from_be_bytes(*two));
-    let port = udp.get(2..4).map_or(0, |two| u16::from_be_bytes([two[0], two[1]]));
     matches!(version, 1 | 5 | 7 | 9 | 10) && USUAL_PORTS.contains(&port)
 }
 

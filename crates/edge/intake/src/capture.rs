@@ -14,20 +14,25 @@ const LONGEST: usize = 16 * 1024 * 1024;
 
 const PCAP_HEADER: usize = 24;
 
+/// Above these bits the link type of a pcap header says how long the frames' check sequences are.
+const LINK_BITS: i32 = 0x0fff_ffff;
+
 /// A captured packet.
-pub(super) struct Packet<'a> {
+pub(crate) struct Packet<'a> {
     /// Its link type.
-    pub(super) link: i32,
+    pub(crate) link: i32,
     /// When it was captured.
-    pub(super) at: Micros,
+    pub(crate) at: Micros,
     /// Its bytes, as far as they were captured.
-    pub(super) bytes: &'a [u8],
+    pub(crate) bytes: &'a [u8],
+    /// Its length on the wire.
+    pub(crate) wire: usize,
     /// Where its record begins in the file.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
 }
 
 /// A capture being read.
-pub(super) struct Capture {
+pub(crate) struct Capture {
     window: Window,
     format: Format,
     file: Arc<str>,
@@ -46,7 +51,7 @@ struct Interface {
 }
 
 /// Whether the bytes start a pcap or pcapng file.
-pub(super) fn is_capture(head: &[u8]) -> bool {
+pub(crate) fn is_capture(head: &[u8]) -> bool {
     is_pcapng(head) || matches!(head.first_chunk::<4>(), Some(magic) if pcap_magic(*magic))
 }
 
@@ -61,7 +66,7 @@ fn is_pcapng(head: &[u8]) -> bool {
 
 impl Capture {
     /// Starts reading; the first bytes must satisfy [`is_capture`].
-    pub(super) fn new(mut window: Window, file: Arc<str>) -> Result<Self, IntakeError> {
+    pub(crate) fn new(mut window: Window, file: Arc<str>) -> Result<Self, IntakeError> {
         let format = if is_pcapng(window.peek(4).map_err(|e| read_error(&file, e))?) {
             Format::Pcapng { interfaces: Vec::new(), big_endian: false }
         } else {
@@ -80,15 +85,20 @@ impl Capture {
     }
 
     /// Bytes taken from the input so far.
-    pub(super) fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.window.offset
     }
 
     /// The next packet. `flows` is what an error says was kept.
-    pub(super) fn next(&mut self, flows: u64) -> Result<Option<Packet<'_>>, IntakeError> {
+    pub(crate) fn next(&mut self, flows: u64) -> Result<Option<Packet<'_>>, IntakeError> {
         match &mut self.format {
             Format::Pcap { header, record_header, big_endian } => {
-                let shape = (*record_header, *big_endian, header.is_nanosecond_precision(), header.network.0);
+                let shape = (
+                    *record_header,
+                    *big_endian,
+                    header.is_nanosecond_precision(),
+                    header.network.0 & LINK_BITS,
+                );
                 next_pcap(&mut self.window, &self.file, shape, flows)
             }
             Format::Pcapng { interfaces, big_endian } => {
@@ -113,7 +123,7 @@ fn next_pcap<'a>(
         return Err(truncated(file, offset, "a packet's header", record_header, head.len(), flows));
     }
     let word = |at| u32_at(head, at, big_endian);
-    let (seconds, fraction, captured) = (word(0), word(4), word(8) as usize);
+    let (seconds, fraction, captured, wire) = (word(0), word(4), word(8) as usize, word(12) as usize);
     if captured > LONGEST {
         let reason = format!("a packet says that it has {captured} bytes; expected at most {LONGEST}");
         return Err(IntakeError::Damaged { file: file.to_owned(), offset, reason, flows });
@@ -126,7 +136,7 @@ fn next_pcap<'a>(
     let micros = if nanoseconds { fraction / 1_000 } else { fraction };
     let at = i64::from(seconds) * 1_000_000 + i64::from(micros);
     let bytes = &window.take(whole)[record_header..];
-    Ok(Some(Packet { link, at, bytes, offset }))
+    Ok(Some(Packet { link, at, bytes, wire, offset }))
 }
 
 fn next_pcapng<'a>(
@@ -137,7 +147,7 @@ fn next_pcapng<'a>(
     flows: u64,
 ) -> Result<Option<Packet<'a>>, IntakeError> {
     // Ranges, not slices, leave the loop: what is not a packet must not hold on to the window.
-    let (offset, (link, at, range)) = loop {
+    let (offset, Found { link, at, wire, range }) = loop {
         let offset = window.offset;
         let Some(length) = block_length(window, file, big_endian, flows)? else { return Ok(None) };
         let block = window.take(length);
@@ -151,11 +161,19 @@ fn next_pcapng<'a>(
         }
     };
     let bytes = window.taken().get(range).unwrap_or_default();
-    Ok(Some(Packet { link, at, bytes, offset }))
+    Ok(Some(Packet { link, at, bytes, wire, offset }))
 }
 
-/// Link type, time and place of the packet in a block, if it is one; learns interfaces on the way.
-fn packet_of(block: &Block<'_>, interfaces: &mut Vec<Interface>) -> Option<(i32, Micros, Range<usize>)> {
+/// A packet of a pcapng block, with its place in the block.
+struct Found {
+    link: i32,
+    at: Micros,
+    wire: usize,
+    range: Range<usize>,
+}
+
+/// The packet in a block, if it is one; learns interfaces on the way.
+fn packet_of(block: &Block<'_>, interfaces: &mut Vec<Interface>) -> Option<Found> {
     match block {
         Block::SectionHeader(_) => interfaces.clear(),
         // Bounded: a section with thousands of interfaces is no capture of an exporter.
@@ -168,11 +186,17 @@ fn packet_of(block: &Block<'_>, interfaces: &mut Vec<Interface>) -> Option<(i32,
             let captured = (packet.caplen as usize).min(packet.data.len());
             let ticks = (u64::from(packet.ts_high) << 32) | u64::from(packet.ts_low);
             let interface = interfaces.get(packet.if_id as usize)?;
-            return Some((interface.link, time(*interface, ticks), 28..28 + captured));
+            return Some(Found {
+                link: interface.link,
+                at: time(*interface, ticks),
+                wire: packet.origlen as usize,
+                range: 28..28 + captured,
+            });
         }
         Block::SimplePacket(packet) => {
             let captured = (packet.origlen as usize).min(packet.data.len());
-            return Some((interfaces.first()?.link, 0, 12..12 + captured));
+            let wire = packet.origlen as usize;
+            return Some(Found { link: interfaces.first()?.link, at: 0, wire, range: 12..12 + captured });
         }
         // Statistics, names, custom blocks: nothing to see.
         _ => {}
@@ -246,7 +270,7 @@ fn truncated(
 }
 
 /// A sliding window over an input: as much as was asked for is contiguous in memory, and not more than that is kept.
-pub(super) struct Window {
+pub(crate) struct Window {
     reader: Box<dyn Read + Send>,
     buffer: Vec<u8>,
     start: usize,
@@ -254,16 +278,16 @@ pub(super) struct Window {
     /// Length of what was last taken; it lies before `start`.
     taken: usize,
     /// Bytes consumed since the start of the input.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
 }
 
 impl Window {
-    pub(super) fn new(reader: Box<dyn Read + Send>) -> Self {
+    pub(crate) fn new(reader: Box<dyn Read + Send>) -> Self {
         Self { reader, buffer: vec![0; 256 * 1024], start: 0, end: 0, taken: 0, offset: 0 }
     }
 
     /// The next `length` bytes, or fewer at the end of the input.
-    pub(super) fn peek(&mut self, length: usize) -> std::io::Result<&[u8]> {
+    pub(crate) fn peek(&mut self, length: usize) -> std::io::Result<&[u8]> {
         if self.end - self.start < length {
             self.fill(length)?;
         }
@@ -294,7 +318,7 @@ impl Window {
     }
 
     /// Moves on by bytes that were peeked.
-    pub(super) fn consume(&mut self, length: usize) {
+    pub(crate) fn consume(&mut self, length: usize) {
         self.taken = length.min(self.end - self.start);
         self.start += self.taken;
         self.offset += self.taken as u64;
