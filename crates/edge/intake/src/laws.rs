@@ -1,4 +1,4 @@
-//! Laws that every row of the table keeps. A new format needs one line here: a sample of it.
+//! Laws that every row of the table keeps. A new format needs one thing here: a sample of it, a file in `samples/`.
 
 use std::io::Cursor;
 
@@ -8,25 +8,20 @@ use proptest::prelude::*;
 use crate::sources::netflow::tests::{capture, sample_v9};
 use crate::{BATCH_ROWS, Input, IntakeError, SOURCES, Source, Summary, detect, find, open};
 
-const AWS: &str = "2 123456789010 eni-1 10.0.0.1 10.0.0.2 49152 443 6 3 180 1600000000 1600000060 ACCEPT OK\n\
-                   2 123456789010 eni-1 - - - - - - - 1600000000 1600000060 - NODATA\n";
-
-const ZEEK: &str = "#separator \\x09\n#path\tconn\n\
-                    #fields\tts\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tduration\torig_pkts\n\
-                    1600000000.5\t10.0.0.1\t49152\t10.0.0.2\t443\ttcp\t1.5\t3\n";
-
-const ZEEK_JSON: &str = "{\"ts\":1600000000.5,\"id.orig_h\":\"10.0.0.1\",\"id.orig_p\":49152,\"id.resp_h\":\"10.0.0.2\",\
-                         \"id.resp_p\":443,\"proto\":\"tcp\",\"conn_state\":\"SF\"}\n";
-
-/// Inputs of each format, each with one flow from 10.0.0.1 to 10.0.0.2, port 443.
+/// Inputs of each format, each with one flow from 10.0.0.1 to 10.0.0.2, port 443, at 1600000000: the files of `samples/`,
+/// by their name up to the first dot, and the binary ones that are made here.
 fn samples() -> Vec<(&'static str, Vec<u8>)> {
-    vec![
-        ("netflow", sample_v9()),
-        ("netflow", capture(&[sample_v9()])),
-        ("aws-vpc", AWS.into()),
-        ("zeek", ZEEK.into()),
-        ("zeek", ZEEK_JSON.into()),
-    ]
+    let mut samples = vec![("netflow", sample_v9()), ("netflow", capture(&[sample_v9()]))];
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/samples");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for path in files {
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let name = file.split('.').next().unwrap();
+        let source = find(name).unwrap_or_else(|| panic!("`{file}` is a sample of no row in the table"));
+        samples.push((source.name, std::fs::read(&path).unwrap()));
+    }
+    samples
 }
 
 /// Reads to the end or to the first error. Checks what must hold whatever the bytes.
@@ -83,7 +78,7 @@ fn names_are_distinct_and_described() {
         assert!(!source.title.is_empty() && !source.description.is_empty(), "{}", source.name);
         assert!(
             samples().iter().any(|(name, _)| *name == source.name),
-            "`{}` has no sample here",
+            "`{}` has no sample in `samples/`",
             source.name
         );
         for name in [&[source.name], source.aliases].concat() {
@@ -133,10 +128,9 @@ fn unknown_formats_and_contents_say_what_is_known() {
         Err(error) => error.to_string(),
     };
     let unknown = text("netflwo", b"x");
-    assert_eq!(
-        unknown,
-        "no flow format is called `netflwo`; the formats are `netflow`, `aws-vpc`, `zeek`, or `auto`"
-    );
+    let known: Vec<String> = SOURCES.iter().map(|source| format!("`{}`", source.name)).collect();
+    let known = known.join(", ");
+    assert_eq!(unknown, format!("no flow format is called `netflwo`; the formats are {known}, or `auto`"));
     assert!(text("auto", b"hello, world").contains("it starts with `hello,.world`; expected NetFlow"));
     assert!(text("auto", &[0x1f, 0x8b, 8, 0]).contains("compressed with gzip; unpack it first"));
 }
@@ -160,6 +154,33 @@ fn how_the_bytes_arrive_does_not_matter() {
         while reader.read(&mut batch).unwrap() {}
         assert_eq!(batch, whole);
     }
+}
+
+/// Text formats, and others that say so, can be taken up where they were left: what is written behind is read, nothing twice.
+#[test]
+fn a_growing_input_gives_every_record_once() {
+    for (name, bytes) in samples() {
+        let (whole, ..) = read(find(name).unwrap(), &bytes);
+        for cut in 0..=bytes.len() {
+            let Some(parts) = in_two_parts(find(name).unwrap(), &bytes, cut) else { continue };
+            assert_eq!(parts.len(), whole.len(), "{name}, cut at {cut}");
+            assert_eq!(parts.dst_port, whole.dst_port, "{name}, cut at {cut}");
+        }
+    }
+}
+
+/// Reads the first bytes as a file that still grows, then the rest; `None` when the format cannot be taken up.
+fn in_two_parts(source: &Source, bytes: &[u8], cut: usize) -> Option<FlowBatch> {
+    let mut all = FlowBatch::new(source.name);
+    let mut take = |input: Input| {
+        let mut reader = (source.open)(input.growing()).ok()?;
+        while reader.read(&mut all).ok()? {}
+        reader.resume()
+    };
+    let resume = take(Input::new("first", Cursor::new(bytes[..cut].to_vec())))?;
+    let rest = bytes[resume.offset as usize..].to_vec();
+    take(Input::new("second", Cursor::new(rest)).resume(resume));
+    Some(all)
 }
 
 /// A sample with bytes changed, removed, doubled or cut.

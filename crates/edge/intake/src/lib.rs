@@ -27,11 +27,11 @@ mod error;
 #[allow(dead_code, reason = "packets as flows need what exporters' datagrams do not")]
 mod frame;
 mod ledger;
-mod lines;
 mod listener;
 mod progress;
 mod source;
 mod sources;
+mod text;
 
 #[cfg(test)]
 mod laws;
@@ -40,5 +40,5 @@ pub use error::IntakeError;
 pub use ledger::{Place, Reject, Sequence, Summary};
 pub use listener::{ListenerOptions, UdpListener};
 pub use model::Dropped;
-pub use source::{BATCH_ROWS, FlowReader, Input, SOURCES, Source, detect, find, open};
+pub use source::{BATCH_ROWS, FlowReader, Input, Resume, SOURCES, Source, Status, detect, find, open};
 pub use sources::netflow::Limits;

@@ -29,10 +29,31 @@ pub struct Source {
     pub title: &'static str,
     /// What is read and how, for the reference.
     pub description: &'static str,
+    /// How well the reader is known to be right.
+    pub status: Status,
     /// Whether an input that starts with these bytes (up to 4,096 of them) is in this format. Looks at content alone.
     pub detect: fn(head: &[u8]) -> bool,
     /// Starts reading. Reads no more than it must; content errors come from [`FlowReader::read`].
     pub open: fn(Input) -> Result<Box<dyn FlowReader>, IntakeError>,
+}
+
+/// What a format's reader was checked against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Records of real systems, against what an independent reader or the system's maker says that they hold.
+    Verified,
+    /// Examples of the maker's documentation or source code; no independent reader was at hand.
+    Documented,
+}
+
+impl Status {
+    /// The word that lists show.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Documented => "documented",
+        }
+    }
 }
 
 /// An input being read.
@@ -49,6 +70,23 @@ pub trait FlowReader: Send {
 
     /// What was read and lost so far.
     fn summary(&self) -> &Summary;
+
+    /// Where a later reading of the same input, grown meanwhile, may go on: behind the last record that was used. `None`
+    /// for formats that can only be read from their beginning.
+    fn resume(&self) -> Option<Resume> {
+        None
+    }
+}
+
+/// Where to go on in an input that has grown since it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The header lines before, which say how the records are to be read.
+    pub preamble: Vec<u8>,
+    /// Bytes of the input that were used.
+    pub offset: u64,
+    /// Lines of the input that were used.
+    pub line: u64,
 }
 
 /// Bytes to be read as flows.
@@ -57,12 +95,14 @@ pub struct Input {
     pub label: Arc<str>,
     reader: Box<dyn Read + Send>,
     on_reject: Option<OnReject>,
+    resume: Option<Resume>,
+    growing: bool,
 }
 
 impl Input {
     /// An input from anything that reads. Buffering is done by the sources.
     pub fn new(label: &str, reader: impl Read + Send + 'static) -> Self {
-        Self { label: label.into(), reader: Box::new(reader), on_reject: None }
+        Self { label: label.into(), reader: Box::new(reader), on_reject: None, resume: None, growing: false }
     }
 
     /// A file.
@@ -82,6 +122,26 @@ impl Input {
     pub fn on_reject(mut self, hear: impl FnMut(&Reject) + Send + 'static) -> Self {
         self.on_reject = Some(Box::new(hear));
         self
+    }
+
+    /// Goes on where an earlier reading of the same input stopped; what is read must begin at that offset. Only for
+    /// inputs whose reader gave the [`Resume`] itself.
+    #[must_use]
+    pub fn resume(mut self, at: Resume) -> Self {
+        self.resume = Some(at);
+        self
+    }
+
+    /// More may be written behind the end: half a record there is left for later, and nothing is final yet.
+    #[must_use]
+    pub fn growing(mut self) -> Self {
+        self.growing = true;
+        self
+    }
+
+    /// The bytes, where they begin, whether more comes, and the ledger.
+    pub(crate) fn into_text_parts(self) -> (Box<dyn Read + Send>, Option<Resume>, bool, Ledger) {
+        (self.reader, self.resume, self.growing, Ledger::new(self.label, self.on_reject))
     }
 
     /// The bytes, and the ledger to keep while reading them.

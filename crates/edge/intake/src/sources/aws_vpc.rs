@@ -2,15 +2,14 @@
 
 use std::borrow::Cow;
 
-use model::{Client, Direction, Exporter, Flow, FlowBatch, FlowDetails, Micros, Verdict};
+use model::{Client, Direction, Flow, FlowBatch, FlowDetails, Micros, Verdict};
 use netset::{Ip, Protocol};
 use serde::Deserialize;
 
 use crate::error::IntakeError;
-use crate::ledger::{Ledger, Place, Summary};
-use crate::lines::{Line, Lines};
-use crate::progress::Progress;
-use crate::source::{FlowReader, Input, Source};
+use crate::source::{FlowReader, Input, Source, Status};
+use crate::text::values::{address, number};
+use crate::text::{Fault, Shape, Sink, TextFormat, open_text};
 
 /// The row of this format.
 pub(crate) static SOURCE: Source = Source {
@@ -21,6 +20,7 @@ pub(crate) static SOURCE: Source = Source {
                   order and version; without a header the default order of version 2 (and its documented extensions) is \
                   taken. Lines exported from CloudWatch as JSON objects with a `message` are unwrapped. `NODATA` and \
                   `SKIPDATA` records are counted, `REJECT` becomes the verdict deny.",
+    status: Status::Verified,
     detect,
     open,
 };
@@ -71,8 +71,6 @@ const BY_SYN: f32 = 0.97;
 /// The longest time that a record may span, generously, in microseconds.
 const SPAN_MAX: i64 = 86_400_000_000;
 
-const BAD_LINE: &str = "line is not a flow record";
-
 fn detect(head: &[u8]) -> bool {
     let lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     lines.take(3).any(|line| {
@@ -82,14 +80,7 @@ fn detect(head: &[u8]) -> bool {
 }
 
 fn open(input: Input) -> Result<Box<dyn FlowReader>, IntakeError> {
-    let (reader, ledger) = input.into_parts();
-    Ok(Box::new(Reader {
-        lines: Lines::new(reader),
-        ledger,
-        layout: None,
-        line: Vec::new(),
-        progress: Progress::default(),
-    }))
+    open_text(SOURCE.name, "lines of an AWS VPC flow log", Shape::JSON, input, Records { layout: None })
 }
 
 /// The fields that matter.
@@ -215,136 +206,61 @@ fn message(line: &[u8]) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(text))
 }
 
-struct Reader {
-    lines: Lines,
-    ledger: Ledger,
+struct Records {
     layout: Option<Layout>,
-    line: Vec<u8>,
-    progress: Progress,
 }
 
-impl FlowReader for Reader {
-    fn source(&self) -> &'static str {
-        SOURCE.name
-    }
-
-    fn read(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError> {
-        let before = batch.len();
-        let mut progress = std::mem::take(&mut self.progress);
-        let outcome = progress.fill(batch, |batch| self.next_line(batch));
-        self.progress = progress;
-        self.ledger.summary.flows += (batch.len() - before) as u64;
-        outcome
-    }
-
-    fn summary(&self) -> &Summary {
-        &self.ledger.summary
-    }
-}
-
-impl Reader {
-    fn next_line(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError> {
-        match self.lines.next(&mut self.line, &mut self.ledger)? {
-            Line::End if self.lines.number == 0 => {
-                let expected = "lines of an AWS VPC flow log";
-                return Err(IntakeError::Empty { file: self.ledger.file.to_string(), expected });
-            }
-            Line::End => return Ok(false),
-            Line::TooLong(bytes) => self.reject(bytes, "line is too long".to_owned()),
-            Line::Text => {
-                let line = std::mem::take(&mut self.line);
-                self.record(&line, batch);
-                self.line = line;
-            }
-        }
-        Ok(true)
-    }
-
-    fn reject(&mut self, bytes: usize, why: String) {
-        self.ledger.reject(BAD_LINE, bytes, Place::Line(self.lines.number), why);
-    }
-
-    fn record(&mut self, line: &[u8], batch: &mut FlowBatch) {
-        if line.trim_ascii().is_empty() {
-            return;
-        }
-        self.ledger.summary.datagrams += 1;
-        let Some(text) = message(line) else {
-            let why = "expected text, or a JSON object with the record in `message`".to_owned();
-            return self.reject(line.len(), why);
-        };
+impl TextFormat for Records {
+    fn record(&mut self, text: &[u8], sink: &mut Sink<'_>) -> Result<(), Fault> {
+        let text = message(text).ok_or("expected text, or a JSON object with the record in `message`")?;
         if let Some(layout) = Layout::of_header(&text) {
             self.layout = Some(layout);
-            return;
+            sink.header();
+            return Ok(());
         }
         if self.layout.is_none() {
             self.layout = Layout::by_default(&text);
         }
-        let Some(layout) = &self.layout else {
-            let why = "there is no header line with the fields' names, and the record is not in the default order; put \
-                       the flow log's format line in front";
-            return self.reject(line.len(), why.to_owned());
-        };
-        match parse(layout, &text) {
-            Ok(Parsed::Flow(found, interface)) => {
+        let layout = self.layout.as_ref().ok_or(
+            "there is no header line with the fields' names, and the record is not in the default order; put the flow \
+             log's format line in front",
+        )?;
+        match parse(layout, &text)? {
+            Parsed::Flow(found, interface) => {
                 let (flow, details) = *found;
-                let end = flow.end;
-                let exporter = push(flow, details, interface, batch);
-                self.ledger.line(&batch.exporters[exporter as usize], end, line.len());
+                sink.push_with(interface.unwrap_or(NO_INTERFACE), flow, details);
             }
-            Ok(Parsed::NoData(interval)) => {
-                self.ledger.line(&interval.exporter, interval.from, line.len());
-                self.ledger.silent_interval(&interval.exporter, interval.from, interval.to);
-            }
-            Ok(Parsed::SkipData(interval)) => {
-                self.ledger.line(&interval.exporter, interval.from, line.len());
-                self.ledger.lost_interval(&interval.exporter, interval.from, interval.to);
-            }
-            Err(why) => self.reject(line.len(), why),
+            Parsed::NoData(interval) => sink.silent_interval(interval.exporter, interval.from, interval.to),
+            Parsed::SkipData(interval) => sink.lost_interval(interval.exporter, interval.from, interval.to),
         }
+        Ok(())
     }
 }
 
 /// What a record is.
 enum Parsed<'a> {
     Flow(Box<(Flow, FlowDetails)>, Option<&'a str>),
-    NoData(Interval),
-    SkipData(Interval),
+    NoData(Interval<'a>),
+    SkipData(Interval<'a>),
 }
 
 /// What a record without a flow speaks of.
-struct Interval {
-    exporter: Exporter,
+struct Interval<'a> {
+    exporter: &'a str,
     from: Micros,
     to: Micros,
 }
 
-impl Interval {
+impl<'a> Interval<'a> {
     /// A time that makes no sense is none: that the interface was silent, or its records lost, is said all the same.
-    fn of<'a>(get: impl Fn(Field) -> Option<&'a str> + Copy) -> Self {
+    fn of(get: impl Fn(Field) -> Option<&'a str> + Copy) -> Self {
         let (from, to) = times(get).unwrap_or_default();
-        Self { exporter: Exporter(get(Field::Interface).unwrap_or(NO_INTERFACE).into()), from, to }
+        Self { exporter: get(Field::Interface).unwrap_or(NO_INTERFACE), from, to }
     }
 }
 
 /// The observer of records that do not name their interface.
 const NO_INTERFACE: &str = "unknown";
-
-/// Appends a flow; gives the index of its exporter.
-fn push(mut flow: Flow, details: FlowDetails, interface: Option<&str>, batch: &mut FlowBatch) -> u32 {
-    // Interfaces come in runs, so the last one is nearly always the one.
-    let name = interface.unwrap_or(NO_INTERFACE);
-    flow.exporter = match batch.exporters.iter().rposition(|known| &*known.0 == name) {
-        Some(index) => index as u32,
-        None => batch.intern_exporter(&Exporter(name.into())),
-    };
-    if details != FlowDetails::default() {
-        batch.details.insert(batch.len() as u32, Box::new(details));
-    }
-    let exporter = flow.exporter;
-    batch.push(flow);
-    exporter
-}
 
 fn parse<'a>(layout: &Layout, text: &'a str) -> Result<Parsed<'a>, String> {
     let mut values = [None; NAMES.len()];
@@ -373,6 +289,8 @@ fn parse<'a>(layout: &Layout, text: &'a str) -> Result<Parsed<'a>, String> {
 fn flow<'a>(get: impl Fn(Field) -> Option<&'a str> + Copy) -> Result<Flow, String> {
     let protocol = needed(get, Field::Protocol, "protocol")?;
     let (start, end) = times(get)?;
+    // `srcaddr` and `dstaddr` are those of the network interface; behind a NAT gateway or a load balancer only the packet's
+    // own addresses, asked first, say who talks to whom.
     let mut flow = Flow {
         start,
         end,
@@ -401,19 +319,8 @@ fn flow<'a>(get: impl Fn(Field) -> Option<&'a str> + Copy) -> Result<Flow, Strin
     Ok(flow)
 }
 
-fn number(text: Option<&str>) -> Result<Option<u64>, String> {
-    text.map(|text| text.parse().map_err(|_| format!("`{text}` is not a number"))).transpose()
-}
-
 fn needed<'a>(get: impl Fn(Field) -> Option<&'a str>, field: Field, name: &str) -> Result<u64, String> {
     number(get(field))?.ok_or_else(|| format!("the record has no `{name}`"))
-}
-
-/// `srcaddr` and `dstaddr` are those of the network interface; behind a NAT gateway or a load balancer only the packet's
-/// own addresses, asked first, say who talks to whom.
-fn address(text: Option<&str>, name: &str) -> Result<Ip, String> {
-    let text = text.ok_or_else(|| format!("the record has no `{name}`"))?;
-    text.parse::<Ip>().map_err(|error| error.to_string())
 }
 
 /// Start and end, in microseconds.

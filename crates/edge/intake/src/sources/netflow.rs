@@ -26,7 +26,7 @@ use crate::error::IntakeError;
 use crate::frame::{self, Datagram as Unwrapped};
 use crate::ledger::{Ledger, Summary};
 use crate::progress::Progress;
-use crate::source::{FlowReader, Input, Source};
+use crate::source::{FlowReader, Input, Source, Status};
 
 /// The row of this format.
 pub(crate) static SOURCE: Source = Source {
@@ -37,6 +37,7 @@ pub(crate) static SOURCE: Source = Source {
                   pcapng; Ethernet with VLAN tags, raw IP, Linux cooked, loopback; IPv4 and IPv6) and files of datagrams \
                   one after the other. Versions may be mixed; templates and sampling rates are learnt on the way, and \
                   sets that come before their template wait for it.",
+    status: Status::Verified,
     detect,
     open,
 };

@@ -6,13 +6,11 @@
 // recipe: begin
 use std::net::SocketAddr;
 
-use model::{Exporter, Flow, FlowBatch};
+use model::{Flow, FlowBatch};
 
 use crate::error::IntakeError;
-use crate::ledger::{Ledger, Place, Summary};
-use crate::lines::{Line, Lines};
-use crate::progress::Progress;
-use crate::source::{FlowReader, Input, Source};
+use crate::source::{FlowReader, Input, Source, Status};
+use crate::text::{Fault, Shape, Sink, TextFormat, open_text, utf8};
 
 /// The row of this format.
 pub(crate) static SOURCE: Source = Source {
@@ -20,6 +18,7 @@ pub(crate) static SOURCE: Source = Source {
     aliases: &[],
     title: "arrow lines (the tutorial's format)",
     description: "One flow a line: `SECONDS SRC:PORT > DST:PORT tcp|udp BYTES`.",
+    status: Status::Documented,
     detect,
     open,
 };
@@ -31,62 +30,17 @@ fn detect(head: &[u8]) -> bool {
 }
 
 fn open(input: Input) -> Result<Box<dyn FlowReader>, IntakeError> {
-    let (reader, ledger) = input.into_parts();
-    let lines = Lines::new(reader);
-    Ok(Box::new(Reader { lines, ledger, line: Vec::new(), progress: Progress::default() }))
+    open_text(SOURCE.name, "arrow lines", Shape::LINES, input, Arrows)
 }
 
-struct Reader {
-    lines: Lines,
-    ledger: Ledger,
-    line: Vec<u8>,
-    progress: Progress,
-}
+struct Arrows;
 
-impl FlowReader for Reader {
-    fn source(&self) -> &'static str {
-        SOURCE.name
-    }
-
-    fn read(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError> {
-        let before = batch.len();
-        let mut progress = std::mem::take(&mut self.progress);
-        let outcome = progress.fill(batch, |batch| self.next_line(batch));
-        self.progress = progress;
-        self.ledger.summary.flows += (batch.len() - before) as u64;
-        outcome
-    }
-
-    fn summary(&self) -> &Summary {
-        &self.ledger.summary
-    }
-}
-
-impl Reader {
+impl TextFormat for Arrows {
     /// One line. A bad one is rejected with its number and the reason; the good ones around it stay.
-    fn next_line(&mut self, batch: &mut FlowBatch) -> Result<bool, IntakeError> {
-        let parsed = match self.lines.next(&mut self.line, &mut self.ledger)? {
-            Line::End if self.lines.number == 0 => {
-                return Err(IntakeError::Empty {
-                    file: self.ledger.file.to_string(),
-                    expected: "arrow lines",
-                });
-            }
-            Line::End => return Ok(false),
-            Line::TooLong(_) => Err("the line is too long".to_owned()),
-            Line::Text => match std::str::from_utf8(&self.line) {
-                Ok(text) => parse(text),
-                Err(_) => Err("the line is not UTF-8".to_owned()),
-            },
-        };
-        match parsed {
-            Ok(mut flow) => {
-                flow.exporter = batch.intern_exporter(&Exporter("arrows".into()));
-                batch.push(flow);
-            }
-            Err(why) => self.ledger.reject("bad line", self.line.len(), Place::Line(self.lines.number), why),
-        }
-        Ok(true)
+    fn record(&mut self, text: &[u8], sink: &mut Sink<'_>) -> Result<(), Fault> {
+        let flow = parse(utf8(text)?)?;
+        sink.push("arrows", flow);
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use model::{Client, Flow, FlowBatch, Micros, parse_time};
 use netset::{Ip, Protocol};
 
 use super::columns::{FIELDS, Field};
+use crate::text::values::seconds;
 
 /// The values of one record, those that are set.
 #[derive(Default)]
@@ -32,7 +33,7 @@ pub(super) fn connection(row: &Row<'_>) -> Result<Flow, String> {
     let (src, dst) = (address(Field::Source, "id.orig_h")?, address(Field::Destination, "id.resp_h")?);
     let start = time(row.get(Field::Time))?;
     let duration =
-        row.get(Field::Duration).map_or(Some(0), decimal).ok_or("`duration` is not a number of seconds")?;
+        row.get(Field::Duration).map_or(Some(0), seconds).ok_or("`duration` is not a number of seconds")?;
     let protocol = protocol(row, src)?;
     let mut flow = Flow {
         start,
@@ -121,25 +122,9 @@ fn time(text: Option<&str>) -> Result<Micros, String> {
     if text.bytes().all(|byte| matches!(byte, b'X' | b'.')) {
         return Ok(0);
     }
-    match decimal(text) {
+    match seconds(text) {
         Some(time) => Ok(time),
         None if text.contains('T') => parse_time(text, 0).map_err(|_| format!("`{text}` is not a time")),
         None => Err(format!("`{text}` is not a time in seconds or RFC 3339")),
     }
-}
-
-/// Seconds with a fraction, as microseconds, exactly; JSON may write them with an exponent.
-fn decimal(text: &str) -> Option<Micros> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let plain = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !plain(whole) || !plain(fraction) {
-        let seconds: f64 = text.parse().ok()?;
-        return seconds.is_finite().then_some((seconds * 1e6).round() as i64);
-    }
-    let micros: i64 = fraction
-        .bytes()
-        .chain(std::iter::repeat(b'0'))
-        .take(6)
-        .fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
-    whole.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(micros)
 }
