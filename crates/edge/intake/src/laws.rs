@@ -132,7 +132,7 @@ fn unknown_formats_and_contents_say_what_is_known() {
     let known = known.join(", ");
     assert_eq!(unknown, format!("no flow format is called `netflwo`; the formats are {known}, or `auto`"));
     assert!(text("auto", b"hello, world").contains("it starts with `hello,.world`; expected NetFlow"));
-    assert!(text("auto", &[0x1f, 0x8b, 8, 0]).contains("compressed with gzip; unpack it first"));
+    assert!(text("auto", b"PK\x03\x04").contains("a ZIP archive; unpack it first"));
 }
 
 /// A reader that hands out a byte at a time, as a slow pipe does.

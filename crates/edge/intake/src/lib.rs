@@ -32,6 +32,7 @@ mod progress;
 mod source;
 mod sources;
 mod text;
+mod unpack;
 
 #[cfg(test)]
 mod laws;

@@ -8,13 +8,17 @@ use model::FlowBatch;
 use crate::error::IntakeError;
 use crate::ledger::{Ledger, OnReject, Reject, Summary};
 use crate::sources::{aws_vpc, netflow, zeek};
+use crate::unpack::Packing;
 
 /// About how many rows a reader appends before it returns: small enough for the columns to stay in the processor's
 /// cache, large enough that the cost of a call disappears.
 pub const BATCH_ROWS: usize = 4_096;
 
 /// How many bytes at the start of an input a source may look at to recognise itself.
-const HEAD_BYTES: usize = 4_096;
+const HEAD_BYTES: usize = 16_384;
+
+/// Compression within compression is unpacked so deep.
+const LAYERS_MAX: usize = 3;
 
 /// Every flow format. Help, documentation and the conformance tests are driven by this table.
 pub static SOURCES: &[&Source] = &[&netflow::SOURCE, &aws_vpc::SOURCE, &zeek::SOURCE];
@@ -31,7 +35,7 @@ pub struct Source {
     pub description: &'static str,
     /// How well the reader is known to be right.
     pub status: Status,
-    /// Whether an input that starts with these bytes (up to 4,096 of them) is in this format. Looks at content alone.
+    /// Whether an input that starts with these bytes (up to 16,384 of them) is in this format. Looks at content alone.
     pub detect: fn(head: &[u8]) -> bool,
     /// Starts reading. Reads no more than it must; content errors come from [`FlowReader::read`].
     pub open: fn(Input) -> Result<Box<dyn FlowReader>, IntakeError>,
@@ -149,17 +153,54 @@ impl Input {
         (self.reader, Ledger::new(self.label, self.on_reject))
     }
 
-    /// Reads the first bytes without consuming them.
+    /// Unpacks what is compressed (gzip, zstd, xz, bzip2, one within another) and makes UTF-8 of UTF-16 with its mark, as
+    /// told by the content.
+    ///
+    /// # Errors
+    /// When the first bytes cannot be read.
+    pub fn unpacked(mut self) -> Result<Self, IntakeError> {
+        for _ in 0..LAYERS_MAX {
+            let head = self.peek()?;
+            let Some(packing) = Packing::of(&head) else { return Ok(self) };
+            let packed = std::mem::replace(&mut self.reader, Box::new(io::empty()));
+            self.reader = packing.unpack(packed).map_err(|source| self.unreadable(source))?;
+        }
+        Ok(self)
+    }
+
+    /// The format that the content is in, unpacked if need be; nothing is consumed.
+    ///
+    /// # Errors
+    /// When the first bytes cannot be read.
+    pub fn recognise(&mut self) -> Result<Option<&'static Source>, IntakeError> {
+        Ok(detect(&self.peek()?))
+    }
+
+    /// Reads the first bytes without consuming them. An error behind them waits for whoever reads that far.
     fn peek(&mut self) -> Result<Vec<u8>, IntakeError> {
         let mut head = Vec::with_capacity(HEAD_BYTES);
-        let empty: Box<dyn Read + Send> = Box::new(io::empty());
-        let mut reader = std::mem::replace(&mut self.reader, empty);
+        let mut reader = std::mem::replace(&mut self.reader, Box::new(io::empty()));
         let outcome = reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head);
-        self.reader = Box::new(io::Cursor::new(head.clone()).chain(reader));
+        let first = io::Cursor::new(head.clone());
         match outcome {
-            Ok(_) => Ok(head),
-            Err(source) => Err(IntakeError::Io { action: "read", file: self.label.to_string(), source }),
+            Ok(_) => self.reader = Box::new(first.chain(reader)),
+            Err(source) if head.is_empty() => return Err(self.unreadable(source)),
+            Err(source) => self.reader = Box::new(first.chain(Broken(Some(source)))),
         }
+        Ok(head)
+    }
+
+    fn unreadable(&self, source: io::Error) -> IntakeError {
+        IntakeError::Io { action: "read", file: self.label.to_string(), source }
+    }
+}
+
+/// An input that breaks here.
+struct Broken(Option<io::Error>);
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
     }
 }
 
@@ -168,12 +209,12 @@ pub fn find(name: &str) -> Option<&'static Source> {
     SOURCES.iter().copied().find(|source| source.name == name || source.aliases.contains(&name))
 }
 
-/// The source that recognises an input by its first bytes (4,096 are enough). Names are never looked at.
+/// The source that recognises an input by its first bytes (16,384 are enough). Names are never looked at.
 pub fn detect(head: &[u8]) -> Option<&'static Source> {
     SOURCES.iter().copied().find(|source| (source.detect)(head))
 }
 
-/// Starts reading an input in a named format, or by its content when the format is `auto`.
+/// Starts reading an input in a named format, or by its content when the format is `auto`. What is compressed is unpacked.
 ///
 /// # Errors
 /// When no format has the name, or `auto` recognises nothing, or the input cannot be read or is empty.
@@ -183,8 +224,9 @@ pub fn open(format: &str, mut input: Input) -> Result<Box<dyn FlowReader>, Intak
             name: format.to_owned(),
             known: SOURCES.iter().map(|s| format!("`{}`", s.name)).collect::<Vec<_>>().join(", "),
         })?;
-        return (source.open)(input);
+        return (source.open)(input.unpacked()?);
     }
+    input = input.unpacked()?;
     let head = input.peek()?;
     if head.is_empty() {
         return Err(IntakeError::Empty {
@@ -201,8 +243,7 @@ pub fn open(format: &str, mut input: Input) -> Result<Box<dyn FlowReader>, Intak
 fn hint(head: &[u8]) -> String {
     let known: Vec<_> = SOURCES.iter().map(|source| source.title).collect();
     let looks = match head {
-        [0x1f, 0x8b, ..] => "it is compressed with gzip; unpack it first".to_owned(),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "it is compressed with zstd; unpack it first".to_owned(),
+        [b'P', b'K', 3, 4, ..] => "it is a ZIP archive; unpack it first".to_owned(),
         [b'P', b'A', b'R', b'1', ..] => "it is a Parquet file".to_owned(),
         _ => {
             let shown: String = head
