@@ -7,6 +7,7 @@ mod finish;
 mod fixed_layout;
 mod memory;
 mod pending;
+mod persist;
 mod records;
 mod sampling;
 mod stream;
@@ -17,6 +18,8 @@ use netset::Ip;
 
 pub(crate) use decoder::{Datagram, Decoder, Framing, Sender};
 pub use memory::Limits;
+#[allow(unused_imports, reason = "the TCP listener takes them")]
+pub(crate) use persist::StateError;
 #[allow(unused_imports, reason = "the TCP listener takes them")]
 pub(crate) use stream::{LostFraming, StreamDecoder};
 

@@ -22,7 +22,7 @@ pub(crate) struct Sender {
 
 /// The memory of a collector: templates and samplers of every exporter.
 pub(crate) struct Decoder {
-    memory: Memory,
+    pub(super) memory: Memory,
     pending: Pending,
     scratch: Scratch,
     places: Vec<(usize, usize)>,
@@ -375,12 +375,17 @@ impl Decoder {
         if message.times.uptime.is_none() {
             message.times.uptime = since(state.system_init, message.times.export);
         }
-        let mut run =
-            Run { message, template: &template, state, scratch: &mut self.scratch, places: &mut self.places };
-        match (template.scopes, template.plan.has.addresses) {
-            (Some(_), _) => Some(run.options(set, ledger)),
-            (None, false) => Some(run.skip(set, ledger)),
-            (None, true) => Some(run.records(set, batch, ledger)),
+        let (scratch, places) = (&mut self.scratch, &mut self.places);
+        if template.scopes.is_some() {
+            let key = (message.sender.ip, message.domain);
+            return Some(self.memory.change(key, |state| {
+                Run { message, template: &template, state, scratch, places }.options(set, ledger)
+            }));
+        }
+        let mut run = Run { message, template: &template, state, scratch, places };
+        match template.plan.has.addresses {
+            false => Some(run.skip(set, ledger)),
+            true => Some(run.records(set, batch, ledger)),
         }
     }
 }

@@ -66,7 +66,10 @@ pub(super) enum Slot {
     NatSourcePort,
     NatDestinationPort,
     User,
+    /// The name of an application ...
     Application,
+    /// ... and its number, by which options name it.
+    ApplicationId,
     /// The record has Cisco ASA's extended event: its source is who opened the connection.
     NselEvent,
 }
@@ -134,6 +137,7 @@ fn standard(id: u16) -> Option<(Slot, u8)> {
         10 => (Interface, 0),
         371 | 40_000 => (User, 1),
         96 => (Application, 1),
+        95 => (ApplicationId, 0),
         _ => return time(id).or_else(|| sampling(id)).or_else(|| translation(id)),
     })
 }

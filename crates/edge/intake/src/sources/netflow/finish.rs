@@ -5,6 +5,8 @@ use netset::{Ip, Protocol};
 
 use super::columns::{STATED, Scratch, Times};
 use super::element::Slot;
+use super::memory::Applications;
+use super::records::unsigned;
 use super::sampling::Samplers;
 use super::template::{Has, Template};
 
@@ -160,11 +162,12 @@ pub(super) fn scale_row(batch: &mut FlowBatch, row: usize, rate: u32) {
     }
 }
 
-/// Adds translated addresses and texts to a row, where its record has them.
+/// Adds translated addresses and texts to a row, where its record has them. Names of applications come from the record,
+/// or from the exporter's table of them.
 pub(super) fn add_details(
     template: &Template,
     record: &[u8],
-    places: Option<&[(usize, usize)]>,
+    (places, applications): (Option<&[(usize, usize)]>, &Applications),
     batch: &mut FlowBatch,
     row: usize,
 ) {
@@ -181,7 +184,11 @@ pub(super) fn add_details(
             Slot::NatSourcePort => details.nat_src_port = port(bytes),
             Slot::NatDestinationPort => details.nat_dst_port = port(bytes),
             Slot::User => details.user = details.user.or(text(bytes)),
-            Slot::Application => details.service_name = details.service_name.or(text(bytes)),
+            Slot::Application => details.service_name = text(bytes).or(details.service_name),
+            Slot::ApplicationId if details.service_name.is_none() => {
+                let name = applications.get(&unsigned(bytes));
+                details.service_name = name.map(|name| name.as_ref().to_owned());
+            }
             _ => {}
         }
     }
@@ -220,7 +227,7 @@ fn port(bytes: &[u8]) -> Option<u16> {
 }
 
 /// A text field without its padding, if it says anything. Fields are long and mostly empty in the wild.
-fn text(bytes: &[u8]) -> Option<String> {
+pub(super) fn text(bytes: &[u8]) -> Option<String> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     let text = String::from_utf8_lossy(&bytes[..end]);
     let text = text.trim();

@@ -1,6 +1,6 @@
 //! What exporters said before: templates, samplers, when they started. All of it within bounds.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -21,7 +21,8 @@ pub struct Limits {
     pub templates_per_exporter: usize,
     /// Fields of one template.
     pub fields_per_template: usize,
-    /// Fields of all templates together: 8 bytes and at most one operation each. One exporter may have a quarter of them.
+    /// Fields of all templates together: 8 bytes and at most one operation each. Samplers and names of applications count
+    /// as so many fields as they take. One exporter may have a quarter of them.
     pub fields: usize,
     /// Bytes of sets that wait for their template.
     pub pending_bytes: usize,
@@ -54,8 +55,14 @@ impl Limits {
 const LIMIT: &str = "limit on templates reached";
 const FORGOTTEN: &str = "exporter forgotten, limit on exporters reached";
 
+/// Bytes of a name that is believed to be one.
+const NAME_MAX: usize = 255;
+
 /// Address and observation domain.
 pub(super) type Key = (Ip, u32);
+
+/// Names of applications by their id (IE 95).
+pub(super) type Applications = BTreeMap<u64, Arc<str>>;
 
 /// What is remembered of all exporters.
 pub(super) struct Memory {
@@ -77,10 +84,13 @@ pub(super) struct State {
     pub(super) samplers: Samplers,
     /// Milliseconds since the epoch when it started, if options data said so.
     pub(super) system_init: Option<u64>,
+    pub(super) applications: Applications,
     /// The last datagram's version and port, its number, and by how much it raises that.
     expected: Option<(u16, u16, u32, u32)>,
-    /// Fields of its templates, as counted in the total.
+    /// Fields of its templates and what counts as such, as counted in the total.
     fields: usize,
+    /// How many more it may have.
+    room: usize,
     /// Whether it sent anything since it was last looked at, or since its first datagram.
     heard: bool,
 }
@@ -112,6 +122,20 @@ impl Memory {
         let state = self.exporters.entry(key).or_insert_with(|| State::new(key));
         state.heard = !new;
         state
+    }
+
+    /// Lets an exporter remember more, within its room.
+    pub(super) fn change<T>(&mut self, key: Key, change: impl FnOnce(&mut State) -> T) -> T {
+        let new = !self.exporters.contains_key(&key);
+        if new {
+            self.order.push_back(key);
+        }
+        let state = self.exporters.entry(key).or_insert_with(|| State::new(key));
+        let before = state.fields;
+        state.room = state.room_within(self.limits, self.fields);
+        let answer = change(state);
+        self.fields = self.fields - before + state.fields;
+        answer
     }
 
     /// The memory of an exporter that was heard of.
@@ -147,35 +171,25 @@ impl Memory {
         ledger: &mut Ledger,
     ) -> bool {
         let limits = self.limits;
-        let Some(state) = self.exporters.get_mut(&(message.sender.ip, message.domain)) else { return false };
-        let key = (message.sender.port, id);
-        let same = |known: &&Arc<Template>| known.fields == fields && known.scopes == scopes;
-        // Exporters repeat their templates every few seconds: mostly nothing changed.
-        let template = match state.templates.get(&key).filter(same) {
-            Some(known) => Arc::clone(known),
-            None => {
-                let before = state.fields;
-                if state.templates.len() >= limits.templates_per_exporter {
-                    // Ports that come and go fill this map; templates are still found by their id.
-                    state.fields -= state.templates.drain().map(|(_, old)| old.fields.len()).sum::<usize>();
-                }
-                self.fields -= before - state.fields;
-                let full =
-                    state.latest.len() >= limits.templates_per_exporter && !state.latest.contains_key(&id);
-                let large = fields.len() > limits.fields_per_template;
-                let more = 2 * fields.len();
-                let greedy = state.fields + more > limits.fields / 4;
-                if full || large || greedy || self.fields + more > limits.fields {
-                    ledger.lose(LIMIT, 1, fields.len() * 4);
+        let size = fields.len();
+        let kept = self.change((message.sender.ip, message.domain), |state| {
+            let key = (message.sender.port, id);
+            // Exporters repeat their templates every few seconds: mostly nothing changed.
+            let same = |known: &&Arc<Template>| known.fields == fields && known.scopes == scopes;
+            let template = match state.templates.get(&key).filter(same).cloned() {
+                Some(known) => known,
+                None if size > limits.fields_per_template || !state.has_room(limits, id, 2 * size) => {
                     return false;
                 }
-                Arc::new(Template::new(fields, scopes))
-            }
-        };
-        let before = state.fields;
-        state.insert(key, template);
-        self.fields = self.fields - before + state.fields;
-        true
+                None => Arc::new(Template::new(fields, scopes)),
+            };
+            state.insert(key, template);
+            true
+        });
+        if !kept {
+            ledger.lose(LIMIT, 1, size * 4);
+        }
+        kept
     }
 
     /// Forgets one template, or all of a kind when the id is that of the template set itself.
@@ -198,8 +212,10 @@ impl State {
             latest: HashMap::default(),
             samplers: Samplers::default(),
             system_init: None,
+            applications: BTreeMap::new(),
             expected: None,
             fields: 0,
+            room: 0,
             heard: false,
         }
     }
@@ -207,6 +223,85 @@ impl State {
     /// The template for a set.
     pub(super) fn template(&self, port: u16, id: u16) -> Option<&Arc<Template>> {
         self.templates.get(&(port, id)).or_else(|| self.latest.get(&id))
+    }
+
+    /// How many more fields it may have when all exporters together have `total`.
+    fn room_within(&self, limits: Limits, total: usize) -> usize {
+        (limits.fields / 4).saturating_sub(self.fields).min(limits.fields.saturating_sub(total))
+    }
+
+    /// Takes so many fields of its room; whether there were as many.
+    fn charge(&mut self, fields: usize) -> bool {
+        let enough = fields <= self.room;
+        if enough {
+            self.room -= fields;
+            self.fields += fields;
+        }
+        enough
+    }
+
+    /// Whether a new template has room.
+    fn has_room(&mut self, limits: Limits, id: u16, fields: usize) -> bool {
+        if self.templates.len() >= limits.templates_per_exporter {
+            // Ports that come and go fill this map; templates are still found by their id.
+            let freed = self.templates.drain().map(|(_, old)| old.fields.len()).sum::<usize>();
+            self.fields -= freed;
+            self.room += freed;
+        }
+        let known = self.latest.contains_key(&id);
+        (known || self.latest.len() < limits.templates_per_exporter) && fields <= self.room
+    }
+
+    /// Puts back a template that was saved, unless a newer one is known; whether it did.
+    pub(super) fn restore(
+        &mut self,
+        limits: Limits,
+        (port, id): (Option<u16>, u16),
+        latest: bool,
+        template: Template,
+    ) -> bool {
+        let full = self.templates.len() >= limits.templates_per_exporter
+            || self.latest.len() >= limits.templates_per_exporter;
+        let size = template.fields.len();
+        if full || 2 * size > self.room {
+            return false;
+        }
+        let template = Arc::new(template);
+        let mut taken = false;
+        if let Some(port) = port
+            && !self.templates.contains_key(&(port, id))
+        {
+            self.templates.insert((port, id), Arc::clone(&template));
+            taken = self.charge(size);
+        }
+        if latest && !self.latest.contains_key(&id) {
+            self.latest.insert(id, template);
+            taken |= self.charge(size);
+        }
+        taken
+    }
+
+    /// Remembers the rate of a sampler or interface.
+    pub(super) fn learn_sampler(&mut self, id: u64, rate: u32, interface: bool) {
+        // An id and a rate take as much as two fields do.
+        if self.samplers.knows(id, interface) || self.charge(2) {
+            self.samplers.put(id, rate, interface);
+        }
+    }
+
+    /// Remembers the name of an application.
+    pub(super) fn learn_application(&mut self, id: u64, name: &str) {
+        if self.applications.get(&id).is_some_and(|known| **known == *name) {
+            return;
+        }
+        // Eight bytes to a field, and as much again for the entry.
+        let cost = |name: &str| name.len() / 8 + 6;
+        let freed = self.applications.remove(&id).map_or(0, |old| cost(&old));
+        self.fields -= freed;
+        self.room += freed;
+        if name.len() <= NAME_MAX && self.charge(cost(name)) {
+            self.applications.insert(id, name.into());
+        }
     }
 
     /// Puts a template into both maps. Both count, although they mostly share: the bound must hold when they do not.

@@ -38,7 +38,13 @@ impl Run<'_> {
                 self.finish(batch, base);
                 if !self.template.plan.details.is_empty() {
                     for (row, record) in (base..).zip(whole.chunks_exact(stride)) {
-                        finish::add_details(self.template, record, None, batch, row);
+                        finish::add_details(
+                            self.template,
+                            record,
+                            (None, &self.state.applications),
+                            batch,
+                            row,
+                        );
                     }
                 }
             }
@@ -49,7 +55,8 @@ impl Run<'_> {
                 columns::single(run.template, record, run.places, run.message.times, batch, run.scratch);
                 run.finish(batch, row);
                 if !run.template.plan.details.is_empty() {
-                    finish::add_details(run.template, record, Some(run.places), batch, row);
+                    let names = &run.state.applications;
+                    finish::add_details(run.template, record, (Some(run.places), names), batch, row);
                 }
             }),
         }
@@ -94,20 +101,18 @@ impl Run<'_> {
         let (mut count, mut refused) = (0, None);
         self.each_record(set, ledger, |run, record| {
             count += 1;
-            let mut announced = Announced::default();
-            for operation in &run.template.plan.operations {
-                let Some((offset, length)) = run.places.get(operation.field) else { continue };
-                let value = unsigned(record.get(*offset..*offset + *length).unwrap_or_default());
-                if operation.slot == Slot::SystemInit {
-                    run.state.system_init = Some(value);
-                }
-                announced.put(operation.slot, value);
-            }
+            let announced = run.announced(record);
             match announced.rate() {
-                Ok(Some(rate)) => run.state.samplers.learn(&announced, rate),
+                // The nearest scope: a sampler, an interface, or the whole exporter.
+                Ok(Some(rate)) => match (announced.sampler, announced.interface) {
+                    (Some(id), _) => run.state.learn_sampler(id, rate, false),
+                    (None, Some(id)) => run.state.learn_sampler(id, rate, true),
+                    (None, None) => run.state.samplers.learn_system(rate),
+                },
                 Ok(None) => {}
                 Err(Refused(rate)) => refused = Some(rate),
             }
+            run.learn_application(record);
         });
         if let Some(rate) = refused {
             let detail = format!("sampling rate {rate} from {}; expected 1 to 1000000", self.state.name.0);
@@ -115,6 +120,33 @@ impl Run<'_> {
         }
         ledger.summary.options_records += u64::from(count);
         count
+    }
+
+    /// What an options record says of sampling; takes note of when the exporter started on the way.
+    fn announced(&mut self, record: &[u8]) -> Announced {
+        let mut announced = Announced::default();
+        for operation in &self.template.plan.operations {
+            let Some((offset, length)) = self.places.get(operation.field) else { continue };
+            let value = unsigned(record.get(*offset..*offset + *length).unwrap_or_default());
+            if operation.slot == Slot::SystemInit {
+                self.state.system_init = Some(value);
+            }
+            announced.put(operation.slot, value);
+        }
+        announced
+    }
+
+    /// A row of the exporter's table of applications: an id and its name.
+    fn learn_application(&mut self, record: &[u8]) {
+        let value = |slot: Slot| {
+            let operation = self.template.plan.details.iter().find(|operation| operation.slot == slot)?;
+            let (offset, length) = self.places.get(operation.field)?;
+            record.get(*offset..*offset + *length)
+        };
+        let (Some(id), Some(name)) = (value(Slot::ApplicationId), value(Slot::Application)) else { return };
+        if let Some(name) = finish::text(name) {
+            self.state.learn_application(unsigned(id), &name);
+        }
     }
 
     /// Locates the fields of each record in turn.
@@ -140,6 +172,6 @@ impl Run<'_> {
     }
 }
 
-fn unsigned(bytes: &[u8]) -> u64 {
+pub(super) fn unsigned(bytes: &[u8]) -> u64 {
     if bytes.len() > 8 { 0 } else { bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)) }
 }

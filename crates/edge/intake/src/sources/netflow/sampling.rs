@@ -12,9 +12,10 @@ const KEPT: usize = 4_096;
 /// The sampling rates that an exporter announced in its options data.
 #[derive(Default, Debug)]
 pub(super) struct Samplers {
-    system: Option<u32>,
-    by_id: Vec<(u64, u32)>,
-    by_interface: Vec<(u64, u32)>,
+    /// The rate of the whole exporter.
+    pub(super) system: Option<u32>,
+    pub(super) by_id: Vec<(u64, u32)>,
+    pub(super) by_interface: Vec<(u64, u32)>,
 }
 
 /// What one options record says of sampling.
@@ -68,13 +69,25 @@ impl Announced {
 }
 
 impl Samplers {
-    /// Remembers a rate for its scope: a sampler, an interface, or the whole exporter.
-    pub(super) fn learn(&mut self, announced: &Announced, rate: u32) {
-        match (announced.sampler, announced.interface) {
-            (Some(id), _) => put(&mut self.by_id, id, rate),
-            (None, Some(id)) => put(&mut self.by_interface, id, rate),
-            (None, None) => self.system = Some(rate),
-        }
+    /// Sets the rate of the whole exporter.
+    pub(super) fn learn_system(&mut self, rate: u32) {
+        self.system = Some(rate);
+    }
+
+    /// Takes a saved rate of the whole exporter, unless it announced one since.
+    #[allow(dead_code, reason = "for what the collector keeps across restarts")]
+    pub(super) fn restore(&mut self, system: Option<u32>) {
+        self.system = self.system.or(system);
+    }
+
+    /// Whether a sampler or interface has a rate.
+    pub(super) fn knows(&self, id: u64, interface: bool) -> bool {
+        get(if interface { &self.by_interface } else { &self.by_id }, id).is_some()
+    }
+
+    /// Sets the rate of a sampler or interface.
+    pub(super) fn put(&mut self, id: u64, rate: u32, interface: bool) {
+        put(if interface { &mut self.by_interface } else { &mut self.by_id }, id, rate);
     }
 
     /// The rate of the whole exporter, for records that name no sampler.
@@ -156,9 +169,9 @@ mod tests {
     #[test]
     fn the_nearest_scope_wins() {
         let mut samplers = Samplers::default();
-        samplers.learn(&announced(&[]), 10);
-        samplers.learn(&announced(&[(Slot::SamplerId, 7)]), 20);
-        samplers.learn(&announced(&[(Slot::Interface, 3)]), 30);
+        samplers.learn_system(10);
+        samplers.put(7, 20, false);
+        samplers.put(3, 30, true);
         let scratch = Scratch { sampler: vec![7, 8, 0], interface: vec![3, 3, 3], ..Scratch::default() };
         assert_eq!([0, 1, 2].map(|row| samplers.rate_of(row, &scratch)), [20, 30, 1]);
         assert_eq!(samplers.rate_of(0, &Scratch::default()), 10);

@@ -204,6 +204,7 @@ impl Slot {
                 | Self::NatDestinationPort
                 | Self::User
                 | Self::Application
+                | Self::ApplicationId
         )
     }
 }
