@@ -39,6 +39,14 @@ pub enum IntakeError {
         /// What it looks like, and what to do.
         hint: String,
     },
+    /// The format has no place where a later reading could go on.
+    #[error("`{file}` cannot be followed: {format} can only be read whole; import it when it is complete")]
+    NotFollowable {
+        /// The input's label.
+        file: String,
+        /// The format's name.
+        format: &'static str,
+    },
     /// The input ends within a record. What came before was kept.
     #[error(
         "`{file}` is cut off at byte {offset}: {what} needs {expected} bytes and {got} are left; \

@@ -31,6 +31,7 @@ mod listener;
 mod progress;
 mod source;
 mod sources;
+mod tail;
 mod text;
 mod unpack;
 
@@ -43,3 +44,4 @@ pub use listener::{ListenerOptions, UdpListener};
 pub use model::Dropped;
 pub use source::{BATCH_ROWS, FlowReader, Input, Resume, SOURCES, Source, Status, detect, find, open};
 pub use sources::netflow::Limits;
+pub use tail::{Looked, Position, Tail};

@@ -83,7 +83,7 @@ pub trait FlowReader: Send {
 }
 
 /// Where to go on in an input that has grown since it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Resume {
     /// The header lines before, which say how the records are to be read.
     pub preamble: Vec<u8>,

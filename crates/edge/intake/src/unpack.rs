@@ -56,7 +56,8 @@ mod tests {
 
     use crate::{Input, IntakeError, open};
 
-    const LINE: &str = "2 123456789010 eni-1 10.0.0.1 10.0.0.2 49152 443 6 3 180 1600000000 1600000060 ACCEPT OK\n";
+    const LINE: &str =
+        "2 123456789010 eni-1 10.0.0.1 10.0.0.2 49152 443 6 3 180 1600000000 1600000060 ACCEPT OK\n";
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -98,7 +99,10 @@ mod tests {
         for pack in [gzip, bzip2, zstd] {
             let packed = pack(three.as_bytes());
             assert!(matches!(flows(packed.clone()), (3, None)));
-            assert!(matches!(flows([packed.clone(), packed.clone()].concat()), (6, None)), "one behind the other");
+            assert!(
+                matches!(flows([packed.clone(), packed.clone()].concat()), (6, None)),
+                "one behind the other"
+            );
             assert!(matches!(flows(gzip(&packed)), (3, None)), "packed twice");
         }
         assert!(matches!(flows(XZ.to_vec()), (3, None)));
