@@ -1,6 +1,7 @@
 //! The reader of every text format: lines, JSON objects one a line or over several, arrays of them, and objects that
 //! wrap an array of records. A format says what one record means; the rest is here.
 
+pub(crate) mod bytes;
 mod records;
 mod sink;
 pub(crate) mod values;

@@ -55,15 +55,23 @@ impl<'a> Sink<'a> {
     /// The observer says that it saw nothing for a time.
     pub(crate) fn silent_interval(&mut self, exporter: &str, from: Micros, to: Micros) {
         let exporter = Exporter(exporter.into());
-        self.ledger.line(&exporter, from, self.bytes);
+        self.tell(&exporter, from);
         self.ledger.silent_interval(&exporter, from, to);
     }
 
     /// The observer says that it lost records of a time.
     pub(crate) fn lost_interval(&mut self, exporter: &str, from: Micros, to: Micros) {
         let exporter = Exporter(exporter.into());
-        self.ledger.line(&exporter, from, self.bytes);
+        self.tell(&exporter, from);
         self.ledger.lost_interval(&exporter, from, to);
+    }
+
+    /// Puts the record to its observer, once.
+    fn tell(&mut self, exporter: &Exporter, at: Micros) {
+        if !self.told {
+            self.told = true;
+            self.ledger.line(exporter, at, self.bytes);
+        }
     }
 
     /// The record is a header: it will be read again, before the rest, when a growing file is taken up where it was left.

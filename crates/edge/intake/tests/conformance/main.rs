@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its data has failed")]
 
+mod aws;
 mod damage;
 mod listener;
 mod netgauze;

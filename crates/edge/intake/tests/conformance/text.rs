@@ -1,11 +1,11 @@
-//! AWS VPC flow logs and Zeek's conn.log as published.
+//! Zeek's conn.log as published.
 
 use std::fs;
 use std::path::Path;
 
-use model::{Client, Direction, FlowBatch, Verdict};
+use model::{Client, FlowBatch, Verdict};
 
-use crate::reading::{Outcome, files_below, read_bytes, read_file};
+use crate::reading::{Outcome, files_below, read_bytes};
 
 /// Zeek's published logs have their times masked.
 const MASK: &str = "XXXXXXXXXX.XXXXXX";
@@ -117,65 +117,4 @@ fn zeek_with_other_separators_and_bad_rows() {
     assert_eq!(rejects, expected);
     let other = zeek("#separator \\x09\n#path\thttp\n").error.unwrap().to_string();
     assert_eq!(other, "`input`, line 2: this is Zeek's log `http`; expected `conn`");
-}
-
-#[test]
-fn aws_default_and_cloudwatch() {
-    let Some(folder) = testkit::shared("data/flow") else { return };
-    let inputs = folder.join("tenzir-library/amazon/tests/inputs");
-    let outcome = read_file("auto", &inputs.join("cloudwatch-v2.ndjson"));
-    assert_eq!(
-        (outcome.flows.len(), outcome.summary.silent_intervals, outcome.summary.lost_intervals),
-        (2, 1, 1)
-    );
-    assert_eq!(outcome.flows.verdict, [Verdict::Allow, Verdict::Deny]);
-    assert_eq!(outcome.flows.start[0], 1_418_530_010_000_000);
-    assert_eq!(outcome.flows.bytes, [4_249, 4_249]);
-    let ecs = read_file("auto", &inputs.join("cloudwatch-v7-ecs.ndjson"));
-    assert_eq!((ecs.summary.rejected, ecs.summary.lost_intervals), (0, 0));
-    assert_eq!(ecs.flows.dst_port[0], 443);
-    let samples = folder.join("elastic-integrations/aws_vpcflow");
-    let extra = read_file("auto", &samples.join("test-extra-samples.log"));
-    assert_eq!((extra.flows.len(), extra.summary.silent_intervals, extra.summary.lost_intervals), (5, 1, 1));
-    // ICMP has neither ports nor a type here.
-    assert_eq!((extra.flows.protocol[3], extra.flows.present[3]), (1, FlowBatch::HAS_COUNTS));
-    let flags = read_file("auto", &samples.join("test-tcp-flag-sequence.log"));
-    assert_eq!((flags.flows.client[0], flags.summary.datagrams), (Client::Src, 6));
-    // A start of 1975 is a typing error, not a flow of 46 years.
-    let typo = read_file("auto", &samples.join("test-v5-all-fields.log"));
-    assert_eq!((typo.flows.len(), typo.summary.rejected), (0, 1));
-    // Formats of their own without their header line: every row says what is missing.
-    let custom = read_file("aws-vpc", &samples.join("test-tgw-samples.log"));
-    assert_eq!(custom.flows.len(), 0);
-    assert!(custom.summary.rejects[0].reason.contains("put the flow log's format line in front"));
-}
-
-#[test]
-fn aws_fields_by_name() {
-    let text = "${flow-direction} ${pkt-srcaddr} ${srcaddr} ${dstaddr} ${pkt-dstaddr} ${srcport} ${dstport} ${protocol} \
-                ${start} ${end} ${tcp-flags} ${action} ${log-status} ${instance-id} ${brand-new} ${reject-reason}\n\
-                egress 10.9.9.9 10.0.0.1 10.0.0.2 - 443 50000 6 1600000000 1600000060 18 REJECT OK i-1 - BPA\n\
-                ingress - 10.0.0.1 10.0.0.2 - 443 50000 6 1600000000 1600000060 4 ACCEPT OK i-1 two words -\n\
-                ingress - 10.0.0.1 10.0.0.2 - 443 70000 6 1600000000 1600000060 4 ACCEPT OK i-1 - -\n\
-                ingress - 10.0.0.1 10.0.0.2 - 443 50000 6 1600000060 1600000000 4 ACCEPT OK i-1 - -\n\
-                ingress - - - - - - - 1600000000 1600000060 - - SKIPDATA - - -\n";
-    let outcome = read_bytes("auto", text.as_bytes().to_vec());
-    let flows = &outcome.flows;
-    assert_eq!(flows.len(), 1);
-    assert_eq!((flows.src[0].to_string(), flows.dst[0].to_string()), ("10.9.9.9".into(), "10.0.0.2".into()));
-    assert_eq!(
-        (flows.client[0], flows.verdict[0], flows.direction[0]),
-        (Client::Dst, Verdict::Deny, Direction::Egress)
-    );
-    assert_eq!(flows.present[0] & FlowBatch::HAS_COUNTS, 0);
-    let details = &flows.details[&0];
-    assert_eq!((details.src_workload.as_deref(), details.rule.as_deref()), (Some("i-1"), Some("BPA")));
-    assert_eq!(outcome.summary.lost_intervals, 1);
-    let reasons: Vec<&str> = outcome.summary.rejects.iter().map(|reject| reject.reason.as_str()).collect();
-    let expected = [
-        "the record has 17 values; expected 16 as named by the header",
-        "`70000` is not a port",
-        "the record starts after it ends",
-    ];
-    assert_eq!(reasons, expected);
 }
