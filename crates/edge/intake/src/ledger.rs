@@ -40,12 +40,25 @@ pub struct Summary {
     pub dropped: BTreeMap<&'static str, Dropped>,
     /// What sequence numbers say was lost on the way, by exporter.
     pub sequences: BTreeMap<Arc<str>, Sequence>,
-    /// The same by exporter and hour, as far as it could be put to one; [`Summary::coverage`] completes it.
+    /// Exporters whose clock was wrong, or that started anew.
+    pub exporters: BTreeMap<Arc<str>, ExporterNotes>,
+    /// The same as dropped and missing by exporter and hour, as far as it could be put to one; [`Summary::coverage`] completes it.
     pub attributed: CoverageTable,
     /// The first thousand rejected records.
     pub rejects: Vec<Reject>,
     /// Rejected records, listed or not.
     pub rejected: u64,
+}
+
+/// What was noticed of an exporter's clock and life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExporterNotes {
+    /// What was last added to its times, in microseconds, because its clock was that far behind the receiver's.
+    pub clock_shift_us: i64,
+    /// How many datagrams had their times moved.
+    pub shifted_datagrams: u64,
+    /// How often it started anew; its templates were forgotten each time.
+    pub restarts: u64,
 }
 
 /// What an exporter's sequence numbers say.
@@ -147,9 +160,25 @@ impl Summary {
                 sum.resets += sequence.resets;
             }
         }
+        for (exporter, notes) in &other.exporters {
+            if let Some(sum) = self.notes(exporter) {
+                if notes.shifted_datagrams > 0 {
+                    sum.clock_shift_us = notes.clock_shift_us;
+                }
+                sum.shifted_datagrams += notes.shifted_datagrams;
+                sum.restarts += notes.restarts;
+            }
+        }
         self.attributed.merge(&other.attributed);
         let room = REJECTS_KEPT.saturating_sub(self.rejects.len());
         self.rejects.extend(other.rejects.iter().take(room).cloned());
+    }
+
+    fn notes(&mut self, exporter: &Arc<str>) -> Option<&mut ExporterNotes> {
+        if self.exporters.len() >= SEQUENCES_KEPT && !self.exporters.contains_key(exporter) {
+            return None;
+        }
+        Some(self.exporters.entry(Arc::clone(exporter)).or_default())
     }
 
     fn sequence(&mut self, exporter: &Arc<str>) -> Option<&mut Sequence> {
@@ -251,6 +280,21 @@ impl Ledger {
         let (row, ahead) = (self.row(), exporter.saturating_sub(receiver));
         let side = if ahead > 0 { &mut row.clock_ahead_us } else { &mut row.clock_behind_us };
         *side = (*side).max(ahead.unsigned_abs());
+    }
+
+    /// Notes that the times of a datagram were moved.
+    pub(crate) fn clock_shifted(&mut self, exporter: &Exporter, by: Micros) {
+        if let Some(notes) = self.summary.notes(&exporter.0) {
+            notes.clock_shift_us = by;
+            notes.shifted_datagrams += 1;
+        }
+    }
+
+    /// Notes that an exporter started anew.
+    pub(crate) fn restarted(&mut self, exporter: &Exporter) {
+        if let Some(notes) = self.summary.notes(&exporter.0) {
+            notes.restarts += 1;
+        }
     }
 
     fn row(&mut self) -> &mut Coverage {

@@ -39,7 +39,7 @@ mod unpack;
 mod laws;
 
 pub use error::IntakeError;
-pub use ledger::{Place, Reject, Sequence, Summary};
+pub use ledger::{ExporterNotes, Place, Reject, Sequence, Summary};
 pub use listener::{ListenerOptions, UdpListener};
 pub use model::Dropped;
 pub use source::{BATCH_ROWS, FlowReader, Input, Resume, SOURCES, Source, Status, detect, find, open};

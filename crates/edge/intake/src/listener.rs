@@ -64,7 +64,7 @@ impl UdpListener {
         Ok(Self {
             socket,
             address: bound,
-            decoder: Decoder::new(options.limits),
+            decoder: Decoder::new(options.limits).mending_clocks(),
             ledger: Ledger::new(label.into(), None),
             options,
             buffer: vec![0; DATAGRAM_MAX],

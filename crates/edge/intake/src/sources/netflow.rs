@@ -1,5 +1,6 @@
 //! NetFlow v1, v5, v7, v9 and IPFIX, from captures of exporters' datagrams and from files of datagrams.
 
+mod clock;
 mod columns;
 mod decoder;
 mod element;

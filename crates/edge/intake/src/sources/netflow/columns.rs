@@ -22,6 +22,8 @@ pub(super) struct Times {
     pub(super) export: Micros,
     /// Milliseconds that the exporter was up then, modulo 2^32, if it said.
     pub(super) uptime: Option<u32>,
+    /// What is added to all times in the end, because the exporter's clock is wrong.
+    pub(super) shift: Micros,
 }
 
 /// Values of the set at hand that have no column of their own. A vector is empty when the template lacks the field.
@@ -39,6 +41,7 @@ pub(super) struct Scratch {
     pub(super) skipped: Vec<u64>,
     pub(super) size: Vec<u64>,
     pub(super) population: Vec<u64>,
+    pub(super) probability: Vec<u64>,
     pub(super) system_init: Vec<u64>,
 }
 
@@ -57,6 +60,7 @@ impl Scratch {
             skipped,
             size,
             population,
+            probability,
             system_init,
         } = self;
         for micros in [observed, duration] {
@@ -65,7 +69,7 @@ impl Scratch {
         for short in [icmp_type_code, icmp_type, icmp_code] {
             short.clear();
         }
-        for long in [sampler, interface, rate, taken, skipped, size, population, system_init] {
+        for long in [sampler, interface, rate, taken, skipped, size, population, probability, system_init] {
             long.clear();
         }
     }
@@ -177,9 +181,25 @@ fn run_scratch(slot: Slot, first: bool, rows: Rows<'_>, times: Times, scratch: &
         Slot::SamplingSkipped => long(&mut scratch.skipped),
         Slot::SamplingSize => long(&mut scratch.size),
         Slot::SamplingPopulation => long(&mut scratch.population),
+        Slot::SamplingProbability => {
+            let length = rows.length;
+            numbers(sized(&mut scratch.probability, rows.count), rows, first, |v| one_in(v, length));
+        }
         Slot::SystemInit => long(&mut scratch.system_init),
         _ => {}
     }
+}
+
+/// How many packets stand behind one that was taken with a probability, given as a float of 4 or 8 bytes (IE 311); 0 when
+/// it is none.
+pub(super) fn one_in(bits: u64, length: usize) -> u64 {
+    let probability = match length {
+        4 => f64::from(f32::from_bits(bits as u32)),
+        8 => f64::from_bits(bits),
+        _ => return 0,
+    };
+    // What is so small becomes a rate that is refused.
+    if probability > 0.0 && probability <= 1.0 { (1.0 / probability).round().min(1e12) as u64 } else { 0 }
 }
 
 /// A scratch column of `count` values, zero where it was not filled yet.
@@ -333,7 +353,7 @@ mod tests {
 
     #[test]
     fn uptimes_wrap() {
-        let times = Times { export: 1_000_000_000, uptime: Some(3_381) };
+        let times = Times { export: 1_000_000_000, uptime: Some(3_381), shift: 0 };
         let mut column = [0; 2];
         let mut data = Vec::from(u32::MAX.to_be_bytes());
         data.extend(3_000_u32.to_be_bytes());

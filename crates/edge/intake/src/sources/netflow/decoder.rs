@@ -3,6 +3,7 @@
 use model::{FlowBatch, Micros};
 use netset::Ip;
 
+use super::clock::Life;
 use super::columns::{Scratch, Times};
 use super::fixed_layout::{self, BAD_COUNT, Header};
 use super::memory::{Limits, Memory, Step, since};
@@ -26,6 +27,7 @@ pub(crate) struct Decoder {
     pending: Pending,
     scratch: Scratch,
     places: Vec<(usize, usize)>,
+    mends_clocks: bool,
 }
 
 /// A datagram being decoded, or a set of one that waited.
@@ -82,7 +84,15 @@ impl Decoder {
             pending: Pending::new(limits.pending_bytes),
             scratch: Scratch::default(),
             places: Vec::new(),
+            mends_clocks: false,
         }
+    }
+
+    /// Moves the times of exporters whose clock is wrong by the time of receipt, and notes them in the summary. For those
+    /// who receive: the times in a capture are those of whoever captured, replayed or edited it, and prove nothing.
+    pub(crate) fn mending_clocks(mut self) -> Self {
+        self.mends_clocks = true;
+        self
     }
 
     /// Appends the flows of a datagram to a batch, and those of earlier sets that waited for a template in it. Returns how
@@ -122,7 +132,7 @@ impl Decoder {
     ) -> usize {
         let Datagram { sender, received, framing, offset, .. } = *datagram;
         let version = bytes.first_chunk().map_or(0, |two| u16::from_be_bytes(*two));
-        let times = Times { export: received, uptime: None };
+        let times = Times { export: received, ..Times::default() };
         let message = Message { sender, version, domain: 0, times, offset };
         let used = match version {
             1 | 5 | 7 => self.fixed_layout(message, bytes, batch, ledger),
@@ -174,15 +184,17 @@ impl Decoder {
             }
         };
         message.domain = header.engine;
+        message.times =
+            self.begin(message, Times { export: header.export, ..Times::default() }, None, ledger);
         let state = self.memory.state(message, ledger);
-        ledger.datagram(&state.name, header.export, 0);
-        ledger.clock(header.export, message.times.export);
         if let Some(number) = header.sequence {
             let step = Step { records: u32::from(header.count), options: 0, missing: Jump::Records };
             state.sequence(message, number, step, ledger);
         }
         let exporter = batch.intern_exporter(&state.name);
-        header.records(&bytes[..length], 0, exporter, batch);
+        let base = batch.len();
+        header.records(&bytes[..length], exporter, batch);
+        move_times(batch, base, message.times.shift);
         Some(length)
     }
 
@@ -197,12 +209,10 @@ impl Decoder {
         let header = bytes.first_chunk::<20>()?;
         let word =
             |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let received = message.times.export;
-        message.times = Times { export: i64::from(word(8)) * 1_000_000, uptime: Some(word(4)) };
         message.domain = word(16);
+        let times = Times { export: seconds(word(8)), uptime: Some(word(4)), shift: 0 };
+        message.times = self.begin(message, times, Some(word(12)), ledger);
         let state = self.memory.state(message, ledger);
-        ledger.datagram(&state.name, message.times.export, 0);
-        ledger.clock(message.times.export, received);
         let step = Step { records: 1, options: 0, missing: Jump::Datagrams };
         state.sequence(message, word(12), step, ledger);
         let (used, _) = self.sets(message, &bytes[20..], framing, batch, ledger);
@@ -222,12 +232,9 @@ impl Decoder {
         // A message cut short, or with a length that makes no sense, still has sets that can be read.
         let stated = usize::from(u16::from_be_bytes([header[2], header[3]]));
         let length = if stated < 16 { bytes.len() } else { stated.min(bytes.len()) };
-        let received = message.times.export;
-        message.times = Times { export: i64::from(word(4)) * 1_000_000, uptime: None };
         message.domain = word(12);
-        let state = self.memory.state(message, ledger);
-        ledger.datagram(&state.name, message.times.export, 0);
-        ledger.clock(message.times.export, received);
+        let times = Times { export: seconds(word(4)), ..Times::default() };
+        message.times = self.begin(message, times, Some(word(8)), ledger);
         let options_before = ledger.summary.options_records;
         let (_, records) = self.sets(message, &bytes[16..length], Framing::Packet, batch, ledger);
         let options = (ledger.summary.options_records - options_before) as u32;
@@ -242,6 +249,38 @@ impl Decoder {
             }
         }
         Some(length)
+    }
+
+    /// What every datagram begins with: whose it is, whether that started anew, and whether its clock is right. `message`
+    /// still has the time of receipt; the times by which its flows are to be read are returned.
+    fn begin(
+        &mut self,
+        message: Message,
+        mut times: Times,
+        number: Option<u32>,
+        ledger: &mut Ledger,
+    ) -> Times {
+        let received = message.times.export;
+        if times.export == 0 {
+            // No clock at all.
+            times.export = received;
+        }
+        let mends = self.mends_clocks;
+        let life = number.map(|sequence| Life { export: times.export, uptime: times.uptime, sequence });
+        let restarted = self.memory.begin(message, life, ledger);
+        let state = self.memory.state(message, ledger);
+        if mends {
+            times.shift = state.skew.shift(times.export, received);
+        }
+        ledger.datagram(&state.name, times.export.saturating_add(times.shift), 0);
+        ledger.clock(times.export, received);
+        if restarted {
+            ledger.restarted(&state.name);
+        }
+        if times.shift != 0 {
+            ledger.clock_shifted(&state.name, times.shift);
+        }
+        times
     }
 
     /// Goes over the sets of a version 9 or IPFIX message. Returns the bytes used and, when all sets could be read, the
@@ -383,9 +422,26 @@ impl Decoder {
             }));
         }
         let mut run = Run { message, template: &template, state, scratch, places };
-        match template.plan.has.addresses {
-            false => Some(run.skip(set, ledger)),
-            true => Some(run.records(set, batch, ledger)),
+        let base = batch.len();
+        let count = match (template.plan.has.addresses, template.plan.section) {
+            (true, _) => run.records(set, batch, ledger),
+            (false, Some(section)) => run.sections(section, set, batch, ledger),
+            (false, None) => run.skip(set, ledger),
+        };
+        move_times(batch, base, message.times.shift);
+        Some(count)
+    }
+}
+
+fn seconds(seconds: u32) -> Micros {
+    i64::from(seconds) * 1_000_000
+}
+
+/// Moves all times from a row on.
+fn move_times(batch: &mut FlowBatch, base: usize, shift: Micros) {
+    if shift != 0 {
+        for at in batch.start[base..].iter_mut().chain(&mut batch.end[base..]) {
+            *at = at.saturating_add(shift);
         }
     }
 }

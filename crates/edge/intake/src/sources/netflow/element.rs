@@ -3,6 +3,8 @@
 //! Numbers are those of the IANA registry "IP Flow Information Export (IPFIX) Entities", which version 9 shares below
 //! 128, with the few elements of Cisco ASA (NSEL) that version 9 uses above.
 
+use crate::frame::Link;
+
 /// How an absolute or relative time is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Clock {
@@ -59,6 +61,8 @@ pub(super) enum Slot {
     SamplingSize,
     /// ... out of so many.
     SamplingPopulation,
+    /// The probability that a packet is taken, a float.
+    SamplingProbability,
     /// When the exporter started, in milliseconds since the epoch.
     SystemInit,
     NatSource,
@@ -70,14 +74,27 @@ pub(super) enum Slot {
     Application,
     /// ... and its number, by which options name it.
     ApplicationId,
+    /// The entry of an access list that decided (Cisco ASA): three hashes, of the list, of the entry, and of what made it.
+    AccessList,
+    /// The beginning of a packet as it was on the wire, and where it begins.
+    Section(Link),
     /// The record has Cisco ASA's extended event: its source is who opened the connection.
     NselEvent,
 }
 
 /// The enterprise number of the reverse direction (RFC 5103).
 const REVERSE: u32 = 29_305;
+/// Cisco: application visibility, whose records speak of client and server rather than source and destination.
+const CISCO: u32 = 9;
 /// Palo Alto Networks.
 const PALO_ALTO: u32 = 25_461;
+
+/// The rank of counters of what was added since the flow's last record ...
+pub(super) const DELTA: u8 = 0;
+/// ... and of those of all since it began.
+pub(super) const TOTAL: u8 = 1;
+/// The rank of addresses and ports that are said to be the client's and the server's.
+pub(super) const CLIENT: u8 = 7;
 
 /// What an element is for, and its rank among the elements of the same slot: of several that a record has, the one of the
 /// lowest rank that is not zero counts.
@@ -85,10 +102,17 @@ pub(super) fn slot(enterprise: u32, id: u16) -> Option<(Slot, u8)> {
     match enterprise {
         0 => standard(id),
         REVERSE => match id {
-            2 => Some((Slot::ReversePackets, 0)),
-            86 => Some((Slot::ReversePackets, 1)),
-            1 => Some((Slot::ReverseBytes, 0)),
-            85 => Some((Slot::ReverseBytes, 1)),
+            2 => Some((Slot::ReversePackets, DELTA)),
+            86 => Some((Slot::ReversePackets, TOTAL)),
+            1 => Some((Slot::ReverseBytes, DELTA)),
+            85 => Some((Slot::ReverseBytes, TOTAL)),
+            _ => None,
+        },
+        CISCO => match id {
+            12_236 | 12_238 => Some((Slot::Source, CLIENT)),
+            12_237 | 12_239 => Some((Slot::Destination, CLIENT)),
+            12_240 => Some((Slot::SourcePort, CLIENT)),
+            12_241 => Some((Slot::DestinationPort, CLIENT)),
             _ => None,
         },
         PALO_ALTO => match id {
@@ -113,13 +137,13 @@ fn standard(id: u16) -> Option<(Slot, u8)> {
         11 => (DestinationPort, 0),
         181 | 183 => (DestinationPort, 1),
         6 => (TcpFlags, 0),
-        2 => (Packets, 0),
-        86 => (Packets, 1),
+        2 => (Packets, DELTA),
+        86 => (Packets, TOTAL),
         298 => (Packets, 2),
         // What left the box after it worked on the packets: only when nothing else was counted.
         24 => (Packets, 9),
-        1 => (Bytes, 0),
-        85 => (Bytes, 1),
+        1 => (Bytes, DELTA),
+        85 => (Bytes, TOTAL),
         231 => (Bytes, 2),
         352 => (Bytes, 8),
         23 => (Bytes, 9),
@@ -136,6 +160,12 @@ fn standard(id: u16) -> Option<(Slot, u8)> {
         177 | 179 => (IcmpCode, 0),
         10 => (Interface, 0),
         371 | 40_000 => (User, 1),
+        33_000 => (AccessList, 0),
+        33_001 => (AccessList, 1),
+        315 => (Section(Link::Ethernet), 0),
+        313 => (Section(Link::Ip), 1),
+        // What NetFlow-Lite called it before there was a number for it.
+        104 => (Section(Link::Ethernet), 2),
         96 => (Application, 1),
         95 => (ApplicationId, 0),
         _ => return time(id).or_else(|| sampling(id)).or_else(|| translation(id)),
@@ -175,6 +205,10 @@ fn sampling(id: u16) -> Option<(Slot, u8)> {
         50 => (SamplingRate, 1),
         305 => (SamplingTaken, 0),
         306 => (SamplingSkipped, 0),
+        // The same in microseconds: all packets of some of the time.
+        307 => (SamplingTaken, 1),
+        308 => (SamplingSkipped, 1),
+        311 => (SamplingProbability, 0),
         309 => (SamplingSize, 0),
         310 => (SamplingPopulation, 0),
         _ => return None,

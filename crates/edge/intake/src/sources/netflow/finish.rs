@@ -183,6 +183,7 @@ pub(super) fn add_details(
             Slot::NatDestination => details.nat_dst_ip = details.nat_dst_ip.or(address(bytes)),
             Slot::NatSourcePort => details.nat_src_port = port(bytes),
             Slot::NatDestinationPort => details.nat_dst_port = port(bytes),
+            Slot::AccessList => details.rule = details.rule.or(access_list(bytes)),
             Slot::User => details.user = details.user.or(text(bytes)),
             Slot::Application => details.service_name = text(bytes).or(details.service_name),
             Slot::ApplicationId if details.service_name.is_none() => {
@@ -209,6 +210,17 @@ fn forget_untranslated(details: &mut FlowDetails, batch: &FlowBatch, row: usize)
         && details.nat_dst_port.is_none_or(|port| port == batch.dst_port[row]);
     if same_destination {
         (details.nat_dst_ip, details.nat_dst_port) = (None, None);
+    }
+}
+
+/// The hash of an access list's entry, as `show access-list` prints it.
+fn access_list(bytes: &[u8]) -> Option<String> {
+    let hashes = bytes.as_chunks::<4>().0.iter().map(|hash| u32::from_be_bytes(*hash));
+    let [list, entry, _] = hashes.collect::<Vec<_>>()[..] else { return None };
+    match (list, entry) {
+        (0, 0) => None,
+        (list, 0) => Some(format!("{list:#010x}")),
+        (_, entry) => Some(format!("{entry:#010x}")),
     }
 }
 

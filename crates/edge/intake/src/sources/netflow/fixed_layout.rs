@@ -78,28 +78,23 @@ impl Header {
         Ok(length)
     }
 
-    /// Appends the records of a datagram of the length that [`Header::check`] gave. All times move by `shift`.
-    pub(super) fn records(&self, datagram: &[u8], shift: Micros, exporter: u32, batch: &mut FlowBatch) {
+    /// Appends the records of a datagram of the length that [`Header::check`] gave.
+    pub(super) fn records(&self, datagram: &[u8], exporter: u32, batch: &mut FlowBatch) {
         let records = datagram.get(self.layout.header..).unwrap_or_default();
         match self.version {
-            1 => self.each::<52, 40>(records, shift, batch),
-            7 => self.each::<52, 37>(records, shift, batch),
-            _ => self.each::<48, 37>(records, shift, batch),
+            1 => self.each::<52, 40>(records, batch),
+            7 => self.each::<52, 37>(records, batch),
+            _ => self.each::<48, 37>(records, batch),
         }
         let base = batch.len() - records.len() / self.layout.record;
         batch.exporter[base..].fill(exporter);
     }
 
-    fn each<const RECORD: usize, const FLAGS: usize>(
-        &self,
-        records: &[u8],
-        shift: Micros,
-        batch: &mut FlowBatch,
-    ) {
+    fn each<const RECORD: usize, const FLAGS: usize>(&self, records: &[u8], batch: &mut FlowBatch) {
         let base = batch.len();
         batch.fill(base + records.len() / RECORD);
-        let export = self.export + shift;
-        let moment = |uptime: u32| export - i64::from(self.uptime.wrapping_sub(uptime).cast_signed()) * 1_000;
+        let moment =
+            |uptime: u32| self.export - i64::from(self.uptime.wrapping_sub(uptime).cast_signed()) * 1_000;
         let rate = u64::from(self.sampling.max(1));
         for (row, record) in (base..).zip(records.chunks_exact(RECORD)) {
             let Some(record) = record.first_chunk::<RECORD>() else { continue };

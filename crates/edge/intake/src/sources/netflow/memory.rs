@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 use model::{Exporter, Micros};
 use netset::Ip;
 
+use super::clock::{Life, Restarts, Skew};
 use super::decoder::Message;
 use super::sampling::Samplers;
 use super::template::{Field, Template};
@@ -87,6 +88,9 @@ pub(super) struct State {
     pub(super) applications: Applications,
     /// The last datagram's version and port, its number, and by how much it raises that.
     expected: Option<(u16, u16, u32, u32)>,
+    /// How wrong its clock is.
+    pub(super) skew: Skew,
+    restarts: Restarts,
     /// Fields of its templates and what counts as such, as counted in the total.
     fields: usize,
     /// How many more it may have.
@@ -112,16 +116,39 @@ impl Memory {
     /// The memory of a message's exporter.
     pub(super) fn state(&mut self, message: Message, ledger: &mut Ledger) -> &mut State {
         let key = (message.sender.ip, message.domain);
-        let new = !self.exporters.contains_key(&key);
-        if new {
+        if !self.exporters.contains_key(&key) {
             while self.exporters.len() >= self.limits.exporters.max(1) && self.forget_one() {
                 ledger.drop_bytes(FORGOTTEN, 0);
             }
             self.order.push_back(key);
         }
-        let state = self.exporters.entry(key).or_insert_with(|| State::new(key));
-        state.heard = !new;
-        state
+        self.exporters.entry(key).or_insert_with(|| State::new(key))
+    }
+
+    /// Begins a datagram of an exporter; whether that started anew. Then its old templates are forgotten, for their numbers
+    /// may mean something else now: what comes before the new ones waits for them.
+    pub(super) fn begin(&mut self, message: Message, life: Option<Life>, ledger: &mut Ledger) -> bool {
+        let known = self.exporters.contains_key(&(message.sender.ip, message.domain));
+        let state = self.state(message, ledger);
+        state.heard = known;
+        let same = |(version, port, ..): (u16, u16, u32, u32)| {
+            (version, port) == (message.version, message.sender.port)
+        };
+        if !state.expected.is_some_and(same) {
+            state.restarts.forget_last();
+        }
+        if !life.is_some_and(|life| state.restarts.noticed(life)) {
+            return false;
+        }
+        let before = state.fields;
+        state.forget(message.sender.port, |_, _| true);
+        state.samplers = Samplers::default();
+        state.applications.clear();
+        state.system_init = None;
+        state.fields = state.count_fields();
+        let freed = before - state.fields;
+        self.fields -= freed;
+        true
     }
 
     /// Lets an exporter remember more, within its room.
@@ -214,6 +241,8 @@ impl State {
             system_init: None,
             applications: BTreeMap::new(),
             expected: None,
+            skew: Skew::default(),
+            restarts: Restarts::default(),
             fields: 0,
             room: 0,
             heard: false,
@@ -223,6 +252,11 @@ impl State {
     /// The template for a set.
     pub(super) fn template(&self, port: u16, id: u16) -> Option<&Arc<Template>> {
         self.templates.get(&(port, id)).or_else(|| self.latest.get(&id))
+    }
+
+    /// Fields of all its templates, when nothing else counts as such.
+    fn count_fields(&self) -> usize {
+        self.templates.values().chain(self.latest.values()).map(|template| template.fields.len()).sum()
     }
 
     /// How many more fields it may have when all exporters together have `total`.

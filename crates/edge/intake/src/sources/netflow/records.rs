@@ -8,7 +8,8 @@ use super::element::Slot;
 use super::finish;
 use super::memory::{State, since};
 use super::sampling::{Announced, Refused};
-use super::template::Template;
+use super::template::{Operation, Template};
+use crate::frame::{self, Packet, Selector};
 use crate::ledger::{Ledger, Place};
 
 const NO_ADDRESSES: &str = "record without addresses";
@@ -61,6 +62,58 @@ impl Run<'_> {
             }),
         }
         (batch.len() - base) as u32
+    }
+
+    /// Packets that the exporter shows as they were: one flow each. What of it does not say who talks to whom is counted.
+    pub(super) fn sections(
+        &mut self,
+        section: Operation,
+        set: &[u8],
+        batch: &mut FlowBatch,
+        ledger: &mut Ledger,
+    ) -> u32 {
+        let Slot::Section(link) = section.slot else { return self.skip(set, ledger) };
+        let (mut count, mut unread) = (0, Vec::new());
+        self.each_record(set, ledger, |run, record| {
+            count += 1;
+            let (offset, length) = run.places.get(section.field).copied().unwrap_or_default();
+            let bytes = record.get(offset..offset + length).unwrap_or_default();
+            match frame::dissect(link, bytes, bytes.len()) {
+                Ok(frame) => run.section(&frame.packet, record, batch),
+                Err(reason) => unread.push((reason, record.len())),
+            }
+        });
+        for (reason, bytes) in unread {
+            ledger.lose(reason, 1, bytes);
+        }
+        count
+    }
+
+    fn section(&mut self, packet: &Packet<'_>, record: &[u8], batch: &mut FlowBatch) {
+        let row = batch.len();
+        self.scratch.clear();
+        self.system_init_of(record, Some(()));
+        columns::single(self.template, record, self.places, self.message.times, batch, self.scratch);
+        batch.src[row] = packet.src;
+        batch.dst[row] = packet.dst;
+        batch.protocol[row] = packet.protocol;
+        let lacks = |slot: Slot| !self.template.plan.operations.iter().any(|op| op.slot == slot);
+        if lacks(Slot::Packets) {
+            batch.packets[row] = 1;
+        }
+        if lacks(Slot::Bytes) {
+            batch.bytes[row] = u64::from(packet.length);
+        }
+        self.finish(batch, row);
+        let (source, destination, selector) = match packet.selector {
+            Selector::Ports(source, destination) => (source, destination, FlowBatch::HAS_PORTS),
+            Selector::Icmp(kind) => (0, kind, FlowBatch::HAS_ICMP),
+            Selector::Absent => (0, 0, 0),
+        };
+        (batch.src_port[row], batch.dst_port[row]) = (source, destination);
+        batch.tcp_flags[row] = packet.tcp_flags.unwrap_or(0);
+        let flags = if packet.tcp_flags.is_some() { FlowBatch::HAS_TCP_FLAGS } else { 0 };
+        batch.present[row] = FlowBatch::HAS_COUNTS | selector | flags;
     }
 
     fn finish(&mut self, batch: &mut FlowBatch, base: usize) {
@@ -127,7 +180,10 @@ impl Run<'_> {
         let mut announced = Announced::default();
         for operation in &self.template.plan.operations {
             let Some((offset, length)) = self.places.get(operation.field) else { continue };
-            let value = unsigned(record.get(*offset..*offset + *length).unwrap_or_default());
+            let mut value = unsigned(record.get(*offset..*offset + *length).unwrap_or_default());
+            if operation.slot == Slot::SamplingProbability {
+                value = columns::one_in(value, *length);
+            }
             if operation.slot == Slot::SystemInit {
                 self.state.system_init = Some(value);
             }

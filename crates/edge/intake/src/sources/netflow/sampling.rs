@@ -28,6 +28,7 @@ pub(super) struct Announced {
     skipped: u64,
     size: u64,
     population: u64,
+    one_in: u64,
 }
 
 /// A rate that was announced and makes no sense.
@@ -45,6 +46,8 @@ impl Announced {
             Slot::SamplingSkipped => &mut self.skipped,
             Slot::SamplingSize => &mut self.size,
             Slot::SamplingPopulation => &mut self.population,
+            // The caller turned it into what it means: its bits are no number.
+            Slot::SamplingProbability => &mut self.one_in,
             _ => return,
         };
         if *place == 0 {
@@ -61,6 +64,8 @@ impl Announced {
             self.taken.saturating_add(self.skipped) / self.taken
         } else if self.rate > 0 {
             self.rate
+        } else if self.one_in > 0 {
+            self.one_in
         } else {
             return Ok(None);
         };
@@ -109,6 +114,7 @@ impl Samplers {
             skipped: at(&scratch.skipped),
             size: at(&scratch.size),
             population: at(&scratch.population),
+            one_in: at(&scratch.probability),
             ..Announced::default()
         };
         if let Ok(Some(rate)) = in_record.rate() {

@@ -1,6 +1,6 @@
 //! Templates: what the exporter says its records look like, compiled once into operations.
 
-use super::element::{Clock, Slot, slot};
+use super::element::{CLIENT, Clock, DELTA, Slot, TOTAL, slot};
 
 /// The length that announces a field of variable length (RFC 7011, 7).
 const VARIABLE: u16 = 65_535;
@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub(super) operations: Vec<Operation>,
     /// Text fields and translated addresses, which few templates have.
     pub(super) details: Vec<Operation>,
+    /// The beginning of a packet, of which everything else is read when the record has no addresses.
+    pub(super) section: Option<Operation>,
     /// Which things the records have; see [`Has`].
     pub(super) has: Has,
 }
@@ -134,13 +136,20 @@ impl Plan {
             }
         }
         let has = Has::of(&ranked);
+        let section = ranked.iter().map(|(_, op)| *op).find(|op| matches!(op.slot, Slot::Section(_)));
+        ranked.retain(|(_, op)| !matches!(op.slot, Slot::Section(_)));
+        // Totals since the flow began are no second chance for a zero of what was added since the last record.
+        let counts = [Slot::Packets, Slot::Bytes, Slot::ReversePackets, Slot::ReverseBytes];
+        if ranked.iter().any(|(rank, op)| *rank == DELTA && counts.contains(&op.slot)) {
+            ranked.retain(|(rank, op)| *rank != TOTAL || !counts.contains(&op.slot));
+        }
         // Counters "after" the box count only when there are no others: they are no second chance for a zero.
         let counted = |slot: Slot| ranked.iter().any(|(rank, op)| op.slot == slot && *rank < 9);
         let (packets, bytes) = (counted(Slot::Packets), counted(Slot::Bytes));
         ranked.retain(|(rank, op)| {
             *rank < 9 || !(op.slot == Slot::Packets && packets || op.slot == Slot::Bytes && bytes)
         });
-        let mut plan = Self { has, ..Self::default() };
+        let mut plan = Self { has, section, ..Self::default() };
         for (_, mut operation) in ranked {
             if operation.slot.is_detail() {
                 plan.details.push(operation);
@@ -158,6 +167,11 @@ impl Has {
         let any = |wanted: fn(Slot) -> bool| ranked.iter().any(|(_, op)| wanted(op.slot));
         let has = |slot: Slot| ranked.iter().any(|(_, op)| op.slot == slot);
         let from_initiator = |slot: Slot| ranked.iter().any(|(rank, op)| op.slot == slot && *rank == 2);
+        let ranked_as = |slot: Slot, wanted: u8| {
+            let mut ranks = ranked.iter().filter(|(_, op)| op.slot == slot).map(|(rank, _)| *rank);
+            ranks.next().is_some_and(|first| first == wanted)
+        };
+        let addresses_of_client = ranked_as(Slot::Source, CLIENT) && ranked_as(Slot::Destination, CLIENT);
         let (start, end) = (has(Slot::Start(Clock::Uptime)), has(Slot::End(Clock::Uptime)));
         let times = ranked.iter().filter(|(_, op)| matches!(op.slot, Slot::Start(_) | Slot::End(_))).count();
         Self {
@@ -174,10 +188,17 @@ impl Has {
             interface: has(Slot::Interface),
             biflow: has(Slot::BiflowDirection),
             sampling: any(|slot| {
-                matches!(slot, Slot::SamplingRate | Slot::SamplingTaken | Slot::SamplingPopulation)
+                matches!(
+                    slot,
+                    Slot::SamplingRate
+                        | Slot::SamplingTaken
+                        | Slot::SamplingPopulation
+                        | Slot::SamplingProbability
+                )
             }),
             // Initiator and responder counters (231, 232, 298, 299), or ASA's events, whose tuple is the connection's.
-            initiator: from_initiator(Slot::Bytes)
+            initiator: addresses_of_client
+                || from_initiator(Slot::Bytes)
                 || from_initiator(Slot::Packets)
                 || has(Slot::NselEvent) && has(Slot::FirewallEvent),
         }
@@ -205,6 +226,7 @@ impl Slot {
                 | Self::User
                 | Self::Application
                 | Self::ApplicationId
+                | Self::AccessList
         )
     }
 }
@@ -213,7 +235,8 @@ impl Slot {
 fn fits(slot: Slot, length: usize) -> bool {
     match slot {
         Slot::Source | Slot::Destination | Slot::NatSource | Slot::NatDestination => matches!(length, 4 | 16),
-        Slot::User | Slot::Application => length > 0,
+        Slot::User | Slot::Application | Slot::Section(_) => length > 0,
+        Slot::AccessList => length == 12,
         Slot::NselEvent => true,
         // Reduced-size encoding (RFC 7011, 6.2) lets any integer have 1 to 8 bytes.
         _ => (1..=8).contains(&length),
@@ -420,7 +443,8 @@ mod tests {
             .filter(|op| op.slot == Slot::Bytes)
             .map(|op| (op.offset, op.first))
             .collect();
-        assert_eq!(bytes, [(8, true), (12, false), (0, false)]);
+        // Neither the total, at 0, nor what left the box, at 16.
+        assert_eq!(bytes, [(8, true), (12, false)]);
         assert_eq!(template.stride, Some(20));
     }
 

@@ -3,6 +3,8 @@
 use model::{Client, Direction, FlowBatch, Verdict};
 
 use super::*;
+
+mod meaning;
 use crate::ledger::Place;
 
 /// When the made datagrams are sent, in seconds since the epoch.
@@ -304,7 +306,7 @@ fn icmp_types_from_wherever_they_are() {
 #[test]
 fn odd_encodings() {
     // Empty fields, a counter of three bytes, the counter twice with the first zero, padding longer than a record's rest.
-    let layout = [(8, 4), (96, 0), (12, 4), (1, 3), (85, 8), (4, 1)];
+    let layout = [(8, 4), (96, 0), (12, 4), (1, 3), (1, 8), (4, 1)];
     let data = [&[10, 0, 0, 1, 10, 0, 0, 2, 0, 0, 0][..], &77_u64.to_be_bytes(), &[17], &[0; 7]].concat();
     let bench = decoded(&[v9(0, 1, &[set(0, &template(256, &layout)), set(256, &data)])]);
     assert_eq!((bench.flows.bytes[0], bench.flows.protocol[0]), (77, 17));
