@@ -12,6 +12,11 @@ use crate::reading::{files_below, read_file};
 /// sets come before theirs. pmacct and we read nine; see `netgauze.rs`.
 const WITHOUT_RECORDS: &str = "112-IPFIXv10-CISCO-options-map-reassignment";
 
+/// A capture whose record holds the beginning of a packet (RFC 7133), which tshark leaves as it is. akvorado's own test of
+/// it expects this flow.
+const FRAME: (&str, &str) =
+    ("akpairs__datalink", "51.51.51.51:55501 52.52.52.52:11777 proto 17 1/96 back 0/0 took 0");
+
 #[test]
 fn records_are_those_of_tshark() {
     let mut compared = 0;
@@ -28,6 +33,9 @@ fn records_are_those_of_tshark() {
             .collect();
         let mut ours: Vec<String> =
             (0..outcome.flows.len()).map(|row| our_record(&outcome.flows, row)).collect();
+        if stem(&expected) == FRAME.0 {
+            theirs.push(FRAME.1.to_owned());
+        }
         theirs.sort();
         ours.sort();
         assert_eq!(ours, theirs, "{}", capture.display());
