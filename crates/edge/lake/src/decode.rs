@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    DataType, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    TimestampMicrosecondType,
 };
 use datafusion::arrow::record_batch::RecordBatch;
 use model::{
@@ -32,6 +33,13 @@ impl<'a> Columns<'a> {
 
     pub(crate) fn counts(&self, name: &str) -> Result<&'a [i64], NotOurs> {
         Ok(self.column(name)?.as_primitive_opt::<Int64Type>().ok_or_else(|| wrong(name))?.values())
+    }
+
+    /// Sums with more digits than a counter has; what does not fit is the most that does.
+    pub(crate) fn wide_counts(&self, name: &str) -> Result<Vec<u64>, NotOurs> {
+        let column = self.column(name)?.as_primitive_opt::<Decimal128Type>().ok_or_else(|| wrong(name))?;
+        let clamped = |sum: &i128| u64::try_from((*sum).max(0)).unwrap_or(u64::MAX);
+        Ok(column.values().iter().map(clamped).collect())
     }
 
     pub(crate) fn ints(&self, name: &str) -> Result<&'a [i32], NotOurs> {

@@ -1,10 +1,11 @@
 //! Flows as they were imported: looked up, and counted.
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
-use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::logical_expr::{Expr, cast, col, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use model::{FlowBatch, Ip, Micros, Prefix, TimeWindow, Verdict};
 
@@ -195,7 +196,9 @@ impl Lake {
                 let rows = Engine::scan(&session, Relation::Flows, self.full_paths(&files)).await?;
                 let rows = wanted(rows, filter)?;
                 let by = keys.iter().map(|key| col(key.name())).collect();
-                let both = |a: &str, b: &str| sum(col(a) + col(b));
+                // Sums of 64-bit counters wrap around in the engine; what an exporter may claim needs more digits.
+                let wide = |name: &str| cast(col(name), DataType::Decimal128(20, 0));
+                let both = |a: &str, b: &str| sum(wide(a) + wide(b));
                 let sums = vec![
                     count(lit(1_i64)).alias("flows"),
                     both("packets", "reverse_packets").alias("all_packets"),
@@ -273,16 +276,16 @@ fn read_groups(
 ) -> Result<Vec<FlowGroup>, String> {
     let columns = Columns(batch);
     let (first, last) = (columns.times("first")?, columns.times("last")?);
-    let (flows, packets) = (columns.counts("flows")?, columns.counts("all_packets")?);
-    let bytes = columns.counts("all_bytes")?;
+    let flows = columns.counts("flows")?;
+    let (packets, bytes) = (columns.wide_counts("all_packets")?, columns.wide_counts("all_bytes")?);
     let mut groups = Vec::with_capacity(batch.num_rows());
     for row in 0..batch.num_rows() {
         let text = |key: &FlowKey| read_key(&columns, *key, row);
         groups.push(FlowGroup {
             key: keys.iter().map(text).collect::<Result<_, _>>()?,
             flows: decode::count(flows[row]),
-            packets: decode::count(packets[row]),
-            bytes: decode::count(bytes[row]),
+            packets: packets[row],
+            bytes: bytes[row],
             first: first[row],
             last: last[row],
         });

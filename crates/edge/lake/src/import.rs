@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use model::{FlowBatch, Micros, RollupRow, TimeWindow};
+use model::{CoverageTable, FlowBatch, Micros, RollupRow, TimeWindow};
 use sha2::{Digest, Sha256};
 
 use crate::Lake;
@@ -105,6 +105,7 @@ pub struct ImportTx<'lake> {
     named: u32,
     flows: u64,
     window: Option<TimeWindow>,
+    coverage: CoverageTable,
 }
 
 #[derive(Default)]
@@ -197,6 +198,7 @@ impl Lake {
             named: 0,
             flows: 0,
             window: None,
+            coverage: CoverageTable::default(),
         }))
     }
 }
@@ -208,6 +210,7 @@ impl ImportTx<'_> {
     /// When files cannot be written; the import is then lost, what was committed before is not.
     pub fn append(&mut self, batch: &FlowBatch) -> Result<(), LakeError> {
         self.flows += batch.len() as u64;
+        self.coverage.count_flows(batch);
         let bounds =
             batch.start.iter().fold((Micros::MAX, Micros::MIN), |(a, b), at| (a.min(*at), b.max(*at)));
         if !batch.is_empty() {
@@ -228,6 +231,17 @@ impl ImportTx<'_> {
         let (id, named) = (self.id, &mut self.named);
         let mut name = || next_name(id, named);
         self.spools.edges.append(rows, &self.lake.root, &mut name, &mut self.files)
+    }
+
+    /// Adds what the reader or listener received and lost: all of it once, or portions that add up. The flows are counted by
+    /// [`ImportTx::append`] and are none of it.
+    pub fn append_coverage(&mut self, table: &CoverageTable) {
+        self.coverage.merge(table);
+    }
+
+    /// What was received so far, by exporter and hour.
+    pub const fn coverage(&self) -> &CoverageTable {
+        &self.coverage
     }
 
     /// Flows so far.
@@ -259,7 +273,8 @@ impl ImportTx<'_> {
             window: self.window,
             bytes: self.files.iter().map(|part| part.bytes).sum(),
         };
-        let replaced = self.lake.state.commit_import(&receipt, &self.source, &self.files, self.replaces);
+        let replaced =
+            self.lake.state.commit_import(&receipt, &self.source, &self.files, &self.coverage, self.replaces);
         if matches!(replaced, Ok(_) | Err(LakeError::State { .. } | LakeError::Io { .. })) {
             // When the disk fails during a commit, only the next opening can tell whether it happened: the files stay
             // until then. A full disk is certain: it did not.

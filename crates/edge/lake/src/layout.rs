@@ -49,9 +49,24 @@ impl Relation {
         Self::ALL.into_iter().find(|relation| relation.name() == name)
     }
 
-    /// The folder of a moment, below the root. Moments outside the years 1 to 9999 lie in the nearest.
-    pub(crate) fn folder(self, at: Micros) -> String {
-        let time = format_time(at);
+    /// How long the interval of one folder is.
+    const fn unit(self) -> Micros {
+        match self {
+            Self::Flows => HOUR_US,
+            Self::Hourly | Self::Daily => DAY_US,
+        }
+    }
+
+    /// The folder of rows from one moment to another, below the root. Moments outside the years 1 to 9999 lie in the
+    /// nearest; rows of more than one hour (or day) lie in a folder that names none.
+    pub(crate) fn folder(self, from: Micros, to: Micros) -> String {
+        if from.div_euclid(self.unit()) != to.div_euclid(self.unit()) {
+            return match self {
+                Self::Flows => format!("flows/v1/dt={SPREAD}/hr={SPREAD}"),
+                Self::Hourly | Self::Daily => format!("{}/v1/dt={SPREAD}", self.name()),
+            };
+        }
+        let time = format_time(from);
         let day = time.get(..10).unwrap_or("0001-01-01");
         match self {
             Self::Flows => format!("flows/v1/dt={day}/hr={}", time.get(11..13).unwrap_or("00")),
@@ -59,6 +74,9 @@ impl Relation {
         }
     }
 }
+
+/// Stands for the day and the hour of files whose few rows are of many of them.
+const SPREAD: &str = "spread";
 
 /// Names of files that are not committed start so; the engines of this world pass over names with a dot.
 pub(crate) const TEMPORARY: &str = ".part-";

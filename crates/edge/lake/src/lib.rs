@@ -18,6 +18,7 @@
 //! whole hours from `edges_1h`, and only the hours that a window cuts from the flows.
 
 mod assets;
+mod coverage;
 mod decode;
 mod documents;
 mod edges;

@@ -36,7 +36,7 @@ pub(crate) struct Content<'a> {
     pub(crate) relation: Relation,
     /// The file's name without its folder.
     pub(crate) name: String,
-    /// First and last start (or bucket), both included; the first says which folder.
+    /// First and last start (or bucket), both included; they say which folder.
     pub(crate) from: Micros,
     pub(crate) to: Micros,
     /// Pieces of at most a row group, so that no more is held in two forms at once.
@@ -47,7 +47,7 @@ impl Part {
     /// Writes a file and makes it durable.
     pub(crate) fn write(root: &Path, content: Content<'_>) -> Result<Self, LakeError> {
         let Content { relation, name, from, to, pieces } = content;
-        let folder = relation.folder(from);
+        let folder = relation.folder(from, to);
         let (path, temporary) =
             (format!("{folder}/{name}"), root.join(&folder).join(format!("{TEMPORARY}{name}")));
         fs::create_dir_all(root.join(&folder))

@@ -15,6 +15,14 @@ use crate::schema::ROW_GROUP_ROWS;
 /// Flows that wait at most: 118 bytes each, 62 MB.
 pub(crate) const SPOOL_ROWS: usize = 1 << 19;
 
+/// Hours that wait at most. An hour with a single flow costs 2 kB, and hostile times are all over the calendar.
+const HOURS_MAX: usize = 4_096;
+/// When more hours than a month has are written at once, those with few flows share files: a quiet year should not make
+/// nine thousand of them, nor should a hostile hour.
+const SPREAD_HOURS: usize = 768;
+/// Flows that make a file of their own worth while even then.
+const FEW_FLOWS: usize = 1_024;
+
 /// Flows by hour and format.
 #[derive(Default)]
 pub(crate) struct FlowSpool {
@@ -24,7 +32,6 @@ pub(crate) struct FlowSpool {
     latest: Option<(Micros, &'static str)>,
 }
 
-#[derive(Default)]
 struct Waiting {
     batch: FlowBatch,
     /// Whether no flow starts before the one above it.
@@ -49,15 +56,12 @@ impl FlowSpool {
             let same = |at: &Micros| (at.wrapping_sub(first) as u64) < HOUR_US as u64;
             let length = batch.start[from..from + room].iter().take_while(|at| same(at)).count();
             let key = (hour, batch.source);
-            let waiting = self
-                .hours
-                .entry(key)
-                .or_insert_with(|| Waiting { batch: FlowBatch::new(batch.source), sorted: true });
+            let waiting = self.hours.entry(key).or_insert_with(|| Waiting::new(batch.source));
             waiting.append(batch, from..from + length);
             self.rows += length;
             self.latest = Some(key);
             from += length;
-            if self.rows >= SPOOL_ROWS {
+            if self.rows >= SPOOL_ROWS || self.hours.len() >= HOURS_MAX {
                 self.make_room(root, name, written)?;
             }
         }
@@ -92,7 +96,23 @@ impl FlowSpool {
         written: &mut Vec<Part>,
     ) -> Result<(), LakeError> {
         self.rows = 0;
-        for (_, waiting) in std::mem::take(&mut self.hours) {
+        let hours = std::mem::take(&mut self.hours);
+        let spread = hours.len() > SPREAD_HOURS;
+        let mut shared: BTreeMap<&'static str, Waiting> = BTreeMap::new();
+        for ((_, source), waiting) in hours {
+            if !spread || waiting.batch.len() >= FEW_FLOWS {
+                written.push(waiting.write(root, name())?);
+                continue;
+            }
+            let file = shared.entry(source).or_insert_with(|| Waiting::new(source));
+            file.append(&waiting.batch, 0..waiting.batch.len());
+            file.sorted &= waiting.sorted;
+            if file.batch.len() >= ROW_GROUP_ROWS {
+                let full = std::mem::replace(file, Waiting::new(source));
+                written.push(full.write(root, name())?);
+            }
+        }
+        for waiting in shared.into_values().filter(|waiting| !waiting.batch.is_empty()) {
             written.push(waiting.write(root, name())?);
         }
         Ok(())
@@ -100,6 +120,10 @@ impl FlowSpool {
 }
 
 impl Waiting {
+    fn new(source: &'static str) -> Self {
+        Self { batch: FlowBatch::new(source), sorted: true }
+    }
+
     fn append(&mut self, from: &FlowBatch, range: Range<usize>) {
         let to = &mut self.batch;
         let (base, first) = (to.len() as u32, range.start as u32);

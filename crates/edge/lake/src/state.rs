@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use model::{Micros, TimeWindow};
+use model::{CoverageTable, Micros, TimeWindow};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::Relation;
@@ -14,7 +14,8 @@ use crate::import::{ImportReceipt, SourceIdentity, now};
 use crate::part::Part;
 
 /// What each version of the store adds, in order; never changed once released.
-const MIGRATIONS: [(&str, &str); 1] = [("first tables", include_str!("migrations/1.sql"))];
+const MIGRATIONS: [(&str, &str); 2] =
+    [("first tables", include_str!("migrations/1.sql")), ("coverage", include_str!("migrations/2.sql"))];
 
 /// An open store.
 #[derive(Debug)]
@@ -157,6 +158,7 @@ impl State {
         receipt: &ImportReceipt,
         source: &SourceIdentity,
         files: &[Part],
+        coverage: &CoverageTable,
         replaces: Option<i64>,
     ) -> Result<Vec<String>, LakeError> {
         let failed = self.failed("commit the import");
@@ -168,6 +170,7 @@ impl State {
             let paths = query.query_map([old], |row| row.get(0)).map_err(&failed)?;
             replaced = paths.collect::<Result<_, _>>().map_err(&failed)?;
             drop(query);
+            step.execute("DELETE FROM coverage WHERE import = ?1", [old]).map_err(&failed)?;
             step.execute("DELETE FROM imports WHERE id = ?1", [old]).map_err(&failed)?;
         }
         let (from, to) = (receipt.window.map(|w| w.from), receipt.window.map(|w| w.to));
@@ -202,6 +205,7 @@ impl State {
                 .map_err(&failed)?;
         }
         drop(insert);
+        self.store_coverage(receipt.id, source, coverage)?;
         step.commit().map_err(&failed)?;
         Ok(replaced)
     }

@@ -17,6 +17,13 @@ const HOURLY_ROWS: usize = 1 << 18;
 /// Daily sums that wait at most: about 250 bytes each, 131 MB.
 const DAILY_ROWS: usize = 1 << 19;
 
+/// Days that wait at most: even one sum in a day costs 1 kB.
+const DAYS_MAX: usize = 4_096;
+/// When sums of more days than this are written at once, days with few of them share files.
+const SPREAD_DAYS: usize = 32;
+/// Sums that make a file of their own worth while even then.
+const FEW_SUMS: usize = 1_024;
+
 type Day = HashMap<(u32, Ip, Ip, Service), Edge, FixedState>;
 
 /// Sums of one import.
@@ -47,11 +54,8 @@ impl EdgeSpool {
             if self.hourly.len() >= HOURLY_ROWS {
                 self.write_hourly(root, name, written)?;
             }
-            while self.daily_rows >= DAILY_ROWS {
-                // The oldest day is the likeliest to be over.
-                let Some((_, day)) = self.daily.pop_first() else { break };
-                self.daily_rows -= day.len();
-                write_days(Relation::Daily, day.into_values().collect(), root, name, written)?;
+            if self.daily_rows >= DAILY_ROWS || self.daily.len() > DAYS_MAX {
+                self.make_room(root, name, written)?;
             }
         }
         Ok(())
@@ -65,11 +69,27 @@ impl EdgeSpool {
         written: &mut Vec<Part>,
     ) -> Result<(), LakeError> {
         self.write_hourly(root, name, written)?;
-        for (_, day) in std::mem::take(&mut self.daily) {
-            write_days(Relation::Daily, day.into_values().collect(), root, name, written)?;
+        while !self.daily.is_empty() {
+            self.make_room(root, name, written)?;
         }
-        self.daily_rows = 0;
         Ok(())
+    }
+
+    /// Writes the oldest day, the likeliest to be over; when days are many, the older half of them together.
+    fn make_room(
+        &mut self,
+        root: &Path,
+        name: &mut dyn FnMut() -> String,
+        written: &mut Vec<Part>,
+    ) -> Result<(), LakeError> {
+        let days = if self.daily.len() > SPREAD_DAYS { self.daily.len().div_ceil(2) } else { 1 };
+        let mut edges = Vec::new();
+        for _ in 0..days {
+            let Some((_, day)) = self.daily.pop_first() else { break };
+            self.daily_rows -= day.len();
+            edges.extend(day.into_values());
+        }
+        write_days(Relation::Daily, edges, root, name, written)
     }
 
     fn write_hourly(
@@ -124,7 +144,7 @@ impl Edge {
     }
 }
 
-/// Writes sums sorted, no two of one key, one file a day.
+/// Writes sums sorted, no two of one key, one file a day (see [`files`]).
 fn write_days(
     relation: Relation,
     mut edges: Vec<Edge>,
@@ -144,11 +164,36 @@ fn write_days(
         }
         same
     });
-    let day = |edge: &Edge| edge.row.hour.div_euclid(DAY_US);
-    for edges in edges.chunk_by(|a, b| day(a) == day(b)) {
+    for edges in files(&edges) {
         let (from, to) = (edges[0].row.hour, edges[edges.len() - 1].row.hour);
         let mut pieces = edges.chunks(ROW_GROUP_ROWS).map(|piece| encode::edges(relation, piece));
         written.push(Part::write(root, Content { relation, name: name(), from, to, pieces: &mut pieces })?);
     }
     Ok(())
+}
+
+/// Sorted sums by file: a day each, or days with few sums together when there are many.
+fn files(edges: &[Edge]) -> Vec<&[Edge]> {
+    let day = |edge: &Edge| edge.row.hour.div_euclid(DAY_US);
+    let days: Vec<&[Edge]> = edges.chunk_by(|a, b| day(a) == day(b)).collect();
+    if days.len() <= SPREAD_DAYS {
+        return days;
+    }
+    let (mut files, mut from, mut at) = (Vec::new(), 0, 0);
+    for day in days {
+        let few = day.len() < FEW_SUMS && at - from < ROW_GROUP_ROWS;
+        if !few && from < at {
+            files.push(&edges[from..at]);
+            from = at;
+        }
+        at += day.len();
+        if day.len() >= FEW_SUMS {
+            files.push(&edges[from..at]);
+            from = at;
+        }
+    }
+    if from < at {
+        files.push(&edges[from..at]);
+    }
+    files
 }

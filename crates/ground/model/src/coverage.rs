@@ -45,39 +45,61 @@ impl Dropped {
 #[serde(default)]
 pub struct Coverage {
     /// Datagrams, or lines of text.
+    #[serde(skip_serializing_if = "absent")]
     pub received: u64,
     /// Their bytes.
+    #[serde(skip_serializing_if = "absent")]
     pub bytes: u64,
     /// Flows decoded, by the hour in which they ended.
+    #[serde(skip_serializing_if = "absent")]
     pub flows: u64,
     /// What was not used, by reason; also what carried no flow.
+    #[serde(skip_serializing_if = "absent")]
     pub dropped: BTreeMap<Cow<'static, str>, Dropped>,
     /// What of `dropped` may have been flows.
+    #[serde(skip_serializing_if = "absent")]
     pub lost: Dropped,
     /// Datagrams that never arrived, by the exporter's numbers (version 9, sFlow) or the kernel's count.
+    #[serde(skip_serializing_if = "absent")]
     pub missing_datagrams: u64,
     /// Flow records that never arrived, by the exporter's numbers (version 5, IPFIX).
+    #[serde(skip_serializing_if = "absent")]
     pub missing_records: u64,
     /// Jumps forward in the numbers.
+    #[serde(skip_serializing_if = "absent")]
     pub gaps: u64,
     /// Jumps back: a restart, or datagrams out of order.
+    #[serde(skip_serializing_if = "absent")]
     pub resets: u64,
     /// Intervals without traffic, as the source says (`NODATA` of AWS).
+    #[serde(skip_serializing_if = "absent")]
     pub silent_intervals: u64,
     /// Intervals whose records the source lost, as it says (`SKIPDATA` of AWS).
+    #[serde(skip_serializing_if = "absent")]
     pub lost_intervals: u64,
     /// How long those were together, in microseconds.
+    #[serde(skip_serializing_if = "absent")]
     pub lost_us: u64,
     /// How far the exporter's clock was ahead of the receiver's at most, in microseconds.
+    #[serde(skip_serializing_if = "absent")]
     pub clock_ahead_us: u64,
     /// How far it was behind at most.
+    #[serde(skip_serializing_if = "absent")]
     pub clock_behind_us: u64,
     /// Flows by the sampling rate they were taken at: one packet in so many. Rates are rounded up, see [`rate_class`].
+    #[serde(skip_serializing_if = "absent")]
     pub sampling: BTreeMap<u32, u64>,
     /// Unsampled flows by their packets: how many had 1, 2 to 3, 4 to 7, and so on by powers of two.
+    #[serde(skip_serializing_if = "absent")]
     pub sizes: [u64; SIZE_CLASSES],
     /// First start and last end of a flow, or the only moments known; none when there is nothing.
+    #[serde(skip_serializing_if = "absent")]
     pub span: Option<(Micros, Micros)>,
+}
+
+/// What was not counted is not written: most of a row mostly is.
+fn absent<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Classes of [`Coverage::sizes`]; the last one has no upper end.
