@@ -2,6 +2,7 @@
 
 pub(crate) mod aws_vpc;
 pub(crate) mod netflow;
+pub(crate) mod suricata;
 pub(crate) mod zeek;
 
 #[cfg(test)]

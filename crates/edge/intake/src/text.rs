@@ -2,8 +2,10 @@
 //! wrap an array of records. A format says what one record means; the rest is here.
 
 pub(crate) mod bytes;
+pub(crate) mod json;
 mod records;
 mod sink;
+pub(crate) mod times;
 pub(crate) mod values;
 
 use model::FlowBatch;

@@ -10,5 +10,6 @@ mod listener;
 mod netgauze;
 mod nfdump;
 mod reading;
+mod sensors;
 mod text;
 mod tshark;

@@ -1,39 +1,104 @@
 //! One record as a flow.
 
-use model::{Client, Flow, FlowBatch, Micros, parse_time};
+use model::{Client, Flow, FlowBatch, Micros};
 use netset::{Ip, Protocol};
 
 use super::columns::{FIELDS, Field};
-use crate::text::values::seconds;
+use crate::text::{bytes, times};
+
+/// A value as the log has it.
+#[derive(Clone, Copy)]
+pub(super) enum Value<'a> {
+    Text(&'a [u8]),
+    /// A number of JSON.
+    Whole(u64),
+    /// A number of JSON with a fraction or a sign.
+    Fraction(f64),
+}
 
 /// The values of one record, those that are set.
 #[derive(Default)]
 pub(super) struct Row<'a> {
-    pub(super) values: [Option<&'a str>; FIELDS],
+    pub(super) values: [Option<Value<'a>>; FIELDS],
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn get(&self, field: Field) -> Option<&'a str> {
-        self.values[field as usize]
+    pub(super) fn text(&self, field: Field) -> Option<&'a [u8]> {
+        match self.values[field as usize] {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
     }
 
-    pub(super) fn number(&self, field: Field) -> Result<Option<u64>, String> {
-        match self.get(field) {
-            Some(text) => text.parse().map(Some).map_err(|_| format!("`{text}` is not a count")),
+    fn number(&self, field: Field) -> Result<Option<u64>, String> {
+        match self.values[field as usize] {
             None => Ok(None),
+            Some(Value::Whole(number)) => Ok(Some(number)),
+            Some(Value::Text(text)) => match bytes::decimal(text) {
+                Some(number) => Ok(Some(number)),
+                None => Err(format!("`{}` is not a count", String::from_utf8_lossy(text))),
+            },
+            // Some JSON writers give every number a fraction.
+            Some(Value::Fraction(number)) if (0.0..1e18).contains(&number) => Ok(Some(number as u64)),
+            Some(Value::Fraction(number)) => Err(format!("`{number}` is not a count")),
         }
+    }
+
+    /// Seconds, as microseconds.
+    pub(super) fn seconds(&self, field: Field) -> Option<Option<Micros>> {
+        Some(match self.values[field as usize]? {
+            Value::Text(text) => times::seconds(text).or_else(|| fraction(text).and_then(micros)),
+            Value::Whole(number) => {
+                i64::try_from(number).ok().and_then(|number| number.checked_mul(1_000_000))
+            }
+            Value::Fraction(number) => micros(number),
+        })
+    }
+
+    pub(super) fn fraction(&self, field: Field) -> Option<f64> {
+        match self.values[field as usize]? {
+            Value::Text(text) => fraction(text),
+            Value::Whole(number) => Some(number as f64),
+            Value::Fraction(number) => Some(number),
+        }
+    }
+
+    /// Since the epoch. A time that is unset, or masked with `X` as in published logs, is 0.
+    pub(super) fn time(&self) -> Result<Micros, String> {
+        let seconds = self.seconds(Field::Time);
+        let text = self.text(Field::Time);
+        match (seconds, text) {
+            (None, _) => Ok(0),
+            (Some(Some(time)), _) => Ok(time),
+            (Some(None), Some(text)) if text.iter().all(|byte| matches!(byte, b'X' | b'.')) => Ok(0),
+            (Some(None), text) => text.and_then(times::date_time).ok_or_else(|| {
+                let text = String::from_utf8_lossy(text.unwrap_or_default());
+                format!("`{text}` is not a time in seconds or RFC 3339")
+            }),
+        }
+    }
+
+    fn address(&self, field: Field, name: &str) -> Result<Ip, String> {
+        let text = self.text(field).ok_or_else(|| format!("the record has no `{name}`"))?;
+        bytes::ip(text)
+            .ok_or_else(|| format!("`{}` is not an IPv4 or IPv6 address", String::from_utf8_lossy(text)))
     }
 }
 
+fn fraction(text: &[u8]) -> Option<f64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn micros(seconds: f64) -> Option<Micros> {
+    (seconds.abs() < 1e12).then_some((seconds * 1e6).round() as Micros)
+}
+
 pub(super) fn connection(row: &Row<'_>) -> Result<Flow, String> {
-    let address = |field: Field, name: &str| {
-        let text = row.get(field).ok_or_else(|| format!("the record has no `{name}`"))?;
-        text.parse::<Ip>().map_err(|error| error.to_string())
-    };
-    let (src, dst) = (address(Field::Source, "id.orig_h")?, address(Field::Destination, "id.resp_h")?);
-    let start = time(row.get(Field::Time))?;
+    let (src, dst) =
+        (row.address(Field::Source, "id.orig_h")?, row.address(Field::Destination, "id.resp_h")?);
+    let start = row.time()?;
     let duration =
-        row.get(Field::Duration).map_or(Some(0), seconds).ok_or("`duration` is not a number of seconds")?;
+        row.seconds(Field::Duration).unwrap_or(Some(0)).ok_or("`duration` is not a number of seconds")?;
     let protocol = protocol(row, src)?;
     let mut flow = Flow {
         start,
@@ -76,7 +141,7 @@ fn counts(row: &Row<'_>, flow: &mut Flow) -> Result<(), String> {
     if packets.is_some() || backward.is_some() {
         flow.present |= FlowBatch::HAS_REVERSE;
         // A refusal is no answer: nobody offered the service.
-        if !matches!(row.get(Field::State), Some("S0" | "REJ" | "RSTOS0" | "SH")) {
+        if !matches!(row.text(Field::State), Some(b"S0" | b"REJ" | b"RSTOS0" | b"SH")) {
             (flow.reverse_packets, flow.reverse_bytes) = (packets.unwrap_or(0), backward.unwrap_or(0));
         }
     }
@@ -89,42 +154,32 @@ fn protocol(row: &Row<'_>, src: Ip) -> Result<Protocol, String> {
             .map(Protocol)
             .map_err(|_| format!("`{number}` is not a protocol number"));
     }
-    match row.get(Field::Protocol) {
-        Some("tcp") => Ok(Protocol(6)),
-        Some("udp") => Ok(Protocol(17)),
-        Some("sctp") => Ok(Protocol(132)),
-        Some("icmp") => Ok(Protocol(if src.is_v4() { 1 } else { 58 })),
-        Some(other) => Err(format!("the protocol is `{other}`, and there is no `ip_proto`")),
+    match row.text(Field::Protocol) {
+        Some(b"tcp") => Ok(Protocol(6)),
+        Some(b"udp") => Ok(Protocol(17)),
+        Some(b"sctp") => Ok(Protocol(132)),
+        Some(b"icmp") => Ok(Protocol(if src.is_v4() { 1 } else { 58 })),
+        Some(other) => {
+            let other = String::from_utf8_lossy(other);
+            Err(format!("the protocol is `{other}`, and there is no `ip_proto`"))
+        }
         None => Err("the record has no `proto`".to_owned()),
     }
 }
 
 /// How sure Zeek is of the originator. It follows connections, and says itself where it guessed or came late.
 fn confidence(row: &Row<'_>, protocol: Protocol) -> f32 {
-    let history = row.get(Field::History).unwrap_or("");
-    if history.contains('^') {
+    let history = row.text(Field::History).unwrap_or_default();
+    if history.contains(&b'^') {
         // Zeek saw the answer first and turned the connection round by its list of likely server ports.
         0.7
-    } else if row.get(Field::State) == Some("OTH") || protocol == Protocol::TCP && !history.contains('S') {
+    } else if row.text(Field::State) == Some(b"OTH") || protocol == Protocol::TCP && !history.contains(&b'S')
+    {
         // Midstream: whoever sent the first packet that was seen.
         0.6
     } else if protocol == Protocol::TCP {
         0.99
     } else {
         0.95
-    }
-}
-
-/// Seconds since the epoch with a fraction, or RFC 3339. A time that is unset, or masked with `X` as in published logs,
-/// is 0.
-fn time(text: Option<&str>) -> Result<Micros, String> {
-    let Some(text) = text else { return Ok(0) };
-    if text.bytes().all(|byte| matches!(byte, b'X' | b'.')) {
-        return Ok(0);
-    }
-    match seconds(text) {
-        Some(time) => Ok(time),
-        None if text.contains('T') => parse_time(text, 0).map_err(|_| format!("`{text}` is not a time")),
-        None => Err(format!("`{text}` is not a time in seconds or RFC 3339")),
     }
 }
