@@ -15,8 +15,8 @@ type Line = fn(u32) -> String;
 
 const FORMATS: &[(&str, &str, Line)] = &[
     ("aws-vpc", "", aws),
-    ("azure-flow-log", "", azure),
-    ("gcp-flow-log", "", gcp),
+    ("azure", "", azure),
+    ("gcp", "", gcp),
     ("csv", CSV_HEADER, csv),
 ];
 

@@ -1,6 +1,9 @@
 //! One file or folder for each flow format; the table of them is [`crate::SOURCES`].
 
+pub(crate) mod aws_network_firewall;
 pub(crate) mod aws_vpc;
+pub(crate) mod azure;
+pub(crate) mod gcp;
 pub(crate) mod netflow;
 pub(crate) mod suricata;
 pub(crate) mod zeek;

@@ -2,7 +2,7 @@
 
 mod layout;
 mod record;
-mod wrapped;
+pub(crate) mod wrapped;
 
 use self::layout::{FIELDS, Field, Layout};
 use self::record::Values;
