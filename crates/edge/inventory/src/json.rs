@@ -177,7 +177,7 @@ fn wrong(place: Place, expected: &'static str, value: &RawValue) -> Flaw {
 }
 
 /// An object's keys in their order, none dropped, with the values as written.
-struct Object<'a>(Vec<(String, &'a RawValue)>);
+pub(crate) struct Object<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -16,27 +16,41 @@
 //! Several rows with one id describe one workload: their addresses add up (this is how an address that moved is
 //! written), and what else they say must agree.
 //!
-//! A file is taken whole or not at all: an inventory with a hole would leave a workload outside every policy. All
+//! A list is taken whole or not at all: an inventory with a hole would leave a workload outside every policy. All
 //! problems are reported together, each with file, line and column.
+//!
+//! # What systems write
+//! Exports of systems that know who exists are read by [`CONNECTORS`], recognised by their content. Of these a bad record
+//! costs that record only. [`read_sources`] reads both kinds: what several sources say of one thing, known by what stays
+//! of it (an instance id, a hardware address), becomes one workload.
 
 mod assemble;
+mod connector;
+mod connectors;
 mod csv;
 mod json;
+#[cfg(test)]
+mod laws;
 mod problem;
+mod reading;
+mod records;
 mod row;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use model::{SourceLocation, Workload, WorkloadId};
 
+pub use connector::{CONNECTORS, Connector, ReadOptions, find};
 pub use problem::{Fault, Problem, Refused};
+pub use reading::{Ended, FileReport, Known, Reading};
 
 /// Files larger than this are refused (256 MiB): a list is held in memory whole.
 pub const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// What the files say.
+/// What lists say.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Assets {
     /// Workloads, sorted by id. No two own one address at one time.
@@ -45,15 +59,59 @@ pub struct Assets {
     pub locations: BTreeMap<WorkloadId, SourceLocation>,
 }
 
-/// Reads files and folders; of a folder, its `.csv`, `.tsv`, `.json`, `.ndjson` and `.jsonl` files, in order of name.
+/// Reads lists in files and folders; of a folder, its `.csv`, `.tsv`, `.json`, `.ndjson` and `.jsonl` files, in order of
+/// name.
 ///
 /// # Errors
 /// [`Refused`] with every problem found, in any of the files.
 pub fn read_paths(paths: &[PathBuf]) -> Result<Assets, Refused> {
+    read(&load_all(paths, Some(&connectors::list::CONNECTOR))?)
+}
+
+/// Reads lists that are at hand, each with the name that problems shall call it by. CSV or JSON is told by the first
+/// character.
+///
+/// # Errors
+/// [`Refused`] with every problem found.
+pub fn read(files: &[(String, Vec<u8>)]) -> Result<Assets, Refused> {
+    let (known, options) = (Known::default(), ReadOptions::default());
+    let reading = reading::read(files, Some(&connectors::list::CONNECTOR), &options, &known)?;
+    let workloads = reading.accounts.into_iter().flat_map(|account| account.workloads).collect();
+    Ok(Assets { workloads, locations: reading.locations })
+}
+
+/// Reads lists and exports of systems in files and folders, all in one format or, with `auto`, each in the one that its
+/// content shows. `known` is what earlier readings knew things by. The order of files does not matter.
+///
+/// # Errors
+/// [`Refused`] when a file cannot be read or a list is not sound; nothing is taken then.
+pub fn read_sources(
+    paths: &[PathBuf],
+    format: &str,
+    options: &ReadOptions,
+    known: &Known,
+) -> Result<Reading, Refused> {
+    let connector = match format {
+        "auto" => None,
+        name => Some(find(name).ok_or_else(|| unknown(name))?),
+    };
+    reading::read(&load_all(paths, connector)?, connector, options, known)
+}
+
+fn unknown(name: &str) -> Refused {
+    let known = CONNECTORS.iter().map(|c| format!("`{}`", c.name)).collect::<Vec<_>>().join(", ");
+    Refused::new(vec![Problem::of_file(
+        Path::new("-"),
+        Fault::UnknownFormat { name: name.to_owned(), known },
+    )])
+}
+
+/// The content of files and folders, in order of name.
+fn load_all(paths: &[PathBuf], connector: Option<&Connector>) -> Result<Vec<(String, Vec<u8>)>, Refused> {
     let mut files = Vec::new();
     let mut problems = Vec::new();
     for path in paths {
-        match expand(path) {
+        match expand(path, connector) {
             Ok(found) => files.extend(found),
             Err(problem) => problems.push(problem),
         }
@@ -65,41 +123,10 @@ pub fn read_paths(paths: &[PathBuf]) -> Result<Assets, Refused> {
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() { read(&texts) } else { Err(Refused::new(problems)) }
+    if problems.is_empty() { Ok(texts) } else { Err(Refused::new(problems)) }
 }
 
-/// Reads the content of files, each with the name that problems shall call it by. CSV or JSON is told by the first
-/// character.
-///
-/// # Errors
-/// [`Refused`] with every problem found.
-pub fn read(files: &[(String, Vec<u8>)]) -> Result<Assets, Refused> {
-    let mut problems = Vec::new();
-    let mut assembly = assemble::Assembly::default();
-    for (file, bytes) in files {
-        let mut found = Vec::new();
-        match row::text(bytes) {
-            Ok(text) => {
-                let rows = if text.trim_start().starts_with(['[', '{']) {
-                    json::rows(text, &mut found)
-                } else {
-                    csv::rows(text, &mut found)
-                };
-                for row in rows {
-                    assembly.add(file, row, &mut found);
-                }
-                problems.extend(found.into_iter().map(|flaw| flaw.at(file, text)));
-            }
-            Err(flaw) => problems.push(flaw.at(file, "")),
-        }
-    }
-    if !problems.is_empty() {
-        return Err(Refused::new(problems));
-    }
-    assembly.finish().map_err(Refused::new)
-}
-
-fn expand(path: &Path) -> Result<Vec<PathBuf>, Problem> {
+fn expand(path: &Path, connector: Option<&Connector>) -> Result<Vec<PathBuf>, Problem> {
     if !path.is_dir() {
         return Ok(vec![path.to_path_buf()]);
     }
@@ -110,12 +137,28 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, Problem> {
         let known = |end: &std::ffi::OsStr| {
             ["csv", "tsv", "json", "ndjson", "jsonl"].iter().any(|known| end.eq_ignore_ascii_case(known))
         };
-        if file.is_file() && file.extension().is_some_and(known) {
+        if file.is_file() && (file.extension().is_some_and(known) || recognised(&file, connector)) {
             files.push(file);
         }
     }
     files.sort();
     if files.is_empty() { Err(Problem::of_file(path, Fault::EmptyFolder)) } else { Ok(files) }
+}
+
+/// Whether a file that is not called as a list begins like what a system writes.
+fn recognised(path: &Path, connector: Option<&Connector>) -> bool {
+    let mut head = Vec::new();
+    let read = fs::File::open(path).and_then(|f| f.take(connector::HEAD_BYTES as u64).read_to_end(&mut head));
+    // A character may be cut at the end.
+    let text = match std::str::from_utf8(&head) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    let found = connector::detect(text);
+    read.is_ok() && found.name != model::LIST && connector.is_none_or(|wanted| wanted.name == found.name)
 }
 
 fn load(path: &Path) -> Result<Vec<u8>, Problem> {

@@ -19,7 +19,9 @@ pub enum Fault {
     #[error("{0} bytes are more than the 256 MiB that a list of assets may have; split the file")]
     TooLarge(u64),
     /// A folder without lists.
-    #[error("the folder holds no .csv, .tsv, .json, .ndjson or .jsonl file")]
+    #[error(
+        "the folder holds no .csv, .tsv, .json, .ndjson or .jsonl file, and no export that is recognised"
+    )]
     EmptyFolder,
     /// Nothing in it.
     #[error("the file is empty; expected a CSV header with columns id, ip, or a JSON array of objects")]
@@ -30,6 +32,17 @@ pub enum Fault {
     /// JSON that does not parse; holds the reason.
     #[error("not JSON: {0}")]
     Syntax(String),
+    /// A record of a system's export that cannot be read; holds the reason.
+    #[error("{0}")]
+    Record(String),
+    /// A name that no connector has.
+    #[error("there is no inventory format `{name}`; there are {known}, and `auto`")]
+    UnknownFormat {
+        /// As given.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
     /// A JSON value of the wrong kind.
     #[error("expected {expected}, found {found}")]
     Kind {
@@ -185,8 +198,12 @@ impl Flaw {
     }
 
     pub(crate) fn at(self, file: &str, text: &str) -> Problem {
+        self.in_lines(file, &text.lines().collect::<Vec<_>>())
+    }
+
+    pub(crate) fn in_lines(self, file: &str, lines: &[&str]) -> Problem {
         let Place { line, column } = self.place;
-        let written = text.lines().nth((line as usize).saturating_sub(1)).unwrap_or_default();
+        let written = lines.get((line as usize).wrapping_sub(1)).copied().unwrap_or_default();
         Problem {
             location: SourceLocation { file: file.to_owned(), line, column },
             fault: self.fault,

@@ -20,7 +20,8 @@ pub use coverage::{
 };
 pub use finding::{Severity, SourceLocation};
 pub use inventory::{
-    AddressClaim, AddressConflict, Criticality, Inventory, InventoryView, Labels, Workload, WorkloadId,
+    Account, AddressClaim, AddressConflict, AddressName, Claimant, Criticality, Inventory, InventoryView,
+    JoinOptions, LIST, LIST_RANK, Labels, Overlap, Workload, WorkloadId, later_end,
 };
 pub use netset::{IntervalSet, Ip, IpSet, Packet, Prefix, Protocol, Region, Service, ServiceSet, TrafficSet};
 pub use plan::{Action, Mode, Plan, PlanPoint, PlanRule};
