@@ -80,15 +80,16 @@ pub enum IntakeError {
     },
     /// A capture that holds no exporter's datagrams.
     #[error(
-        "no NetFlow or IPFIX datagrams in {packets} packets of `{file}`; is this a capture of raw traffic? \
-         Expected a capture of what an exporter sends to its collector; make flows of raw traffic first, \
-         for example with `softflowd -r {file} -n COLLECTOR:2055`"
+        "no {what} datagrams in {packets} packets of `{file}`; is this a capture of raw traffic? Expected a capture of what \
+         an exporter sends to its collector; to make flows of raw traffic, read it as `pcap`"
     )]
     NoDatagrams {
         /// The input's label.
         file: String,
         /// Packets looked at.
         packets: u64,
+        /// What was looked for.
+        what: &'static str,
     },
     /// A text file without a usable header.
     #[error("`{file}`, line {line}: {reason}")]

@@ -18,7 +18,7 @@ pub(crate) use link::Link;
 pub(crate) use part::Part;
 pub(crate) use tunnel::Tunnel;
 
-use crate::sources::netflow::Sender;
+use crate::datagram::Sender;
 
 /// A frame that was taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,4 +178,4 @@ pub(crate) fn datagram(link: i32, bytes: &[u8]) -> Datagram<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

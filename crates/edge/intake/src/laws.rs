@@ -6,12 +6,17 @@ use model::FlowBatch;
 use proptest::prelude::*;
 
 use crate::sources::netflow::tests::{capture, sample_v9};
+use crate::sources::sflow::tests::sample_datagram;
 use crate::{BATCH_ROWS, Input, IntakeError, SOURCES, Source, Summary, detect, find, open};
 
 /// Inputs of each format, each with one flow from 10.0.0.1 to 10.0.0.2, port 443, at 1600000000: the files of `samples/`,
 /// by their name up to the first dot, and the binary ones that are made here.
 fn samples() -> Vec<(&'static str, Vec<u8>)> {
-    let mut samples = vec![("netflow", sample_v9()), ("netflow", capture(&[sample_v9()]))];
+    let mut samples = vec![
+        ("netflow", sample_v9()),
+        ("netflow", capture(&[sample_v9()])),
+        ("sflow", capture(&[sample_datagram()])),
+    ];
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/samples");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

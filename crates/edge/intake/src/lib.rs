@@ -21,10 +21,10 @@
 //! # Ok::<(), intake::IntakeError>(())
 //! ```
 
-#[allow(dead_code, reason = "packets as flows need what exporters' datagrams do not")]
 mod capture;
+mod carried;
+mod datagram;
 mod error;
-#[allow(dead_code, reason = "packets as flows need what exporters' datagrams do not")]
 mod frame;
 mod ledger;
 mod listener;

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use model::{FlowBatch, Micros};
 
+use crate::datagram::{Datagram, Framing, Sender};
 use crate::error::IntakeError;
 use crate::ledger::{Ledger, OnReject, Reject, Summary};
 use crate::source::BATCH_ROWS;
-use crate::sources::netflow::{Datagram, Decoder, Framing, Limits, SOURCE, Sender};
+use crate::sources::netflow::{Decoder, Limits, SOURCE};
 
 /// The largest UDP payload.
 const DATAGRAM_MAX: usize = 65_535;

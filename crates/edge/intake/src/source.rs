@@ -7,7 +7,7 @@ use model::FlowBatch;
 
 use crate::error::IntakeError;
 use crate::ledger::{Ledger, OnReject, Reject, Summary};
-use crate::sources::{aws_network_firewall, aws_vpc, azure, gcp, netflow, suricata, zeek};
+use crate::sources::{aws_network_firewall, aws_vpc, azure, gcp, netflow, sflow, suricata, zeek};
 use crate::unpack::Packing;
 
 /// About how many rows a reader appends before it returns: small enough for the columns to stay in the processor's
@@ -23,6 +23,7 @@ const LAYERS_MAX: usize = 3;
 /// Every flow format. Help, documentation and the conformance tests are driven by this table.
 pub static SOURCES: &[&Source] = &[
     &netflow::SOURCE,
+    &sflow::SOURCE,
     &aws_vpc::SOURCE,
     &aws_network_firewall::SOURCE,
     &azure::SOURCE,

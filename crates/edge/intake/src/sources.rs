@@ -5,6 +5,7 @@ pub(crate) mod aws_vpc;
 pub(crate) mod azure;
 pub(crate) mod gcp;
 pub(crate) mod netflow;
+pub(crate) mod sflow;
 pub(crate) mod suricata;
 pub(crate) mod zeek;
 

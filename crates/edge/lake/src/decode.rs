@@ -160,6 +160,7 @@ fn read_details(text: &str) -> Option<FlowDetails> {
         nat_src_port: port("nat_src_port"),
         nat_dst_port: port("nat_dst_port"),
         rule: text("rule"),
+        tunnel: text("tunnel"),
     })
 }
 

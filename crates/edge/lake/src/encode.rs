@@ -130,6 +130,7 @@ fn details_json(details: &FlowDetails) -> serde_json::Value {
         nat_src_port,
         nat_dst_port,
         rule,
+        tunnel,
     } = details;
     let mut object = serde_json::Map::new();
     let texts = [
@@ -139,6 +140,7 @@ fn details_json(details: &FlowDetails) -> serde_json::Value {
         ("user", user),
         ("service_name", service_name),
         ("rule", rule),
+        ("tunnel", tunnel),
     ];
     for (key, text) in texts {
         object.extend(text.as_ref().map(|text| (key.to_owned(), text.as_str().into())));

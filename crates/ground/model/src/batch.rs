@@ -91,6 +91,9 @@ pub struct FlowDetails {
     pub nat_dst_port: Option<u16>,
     /// The rule that decided, in the enforcing source's own naming.
     pub rule: Option<String>,
+    /// The tunnels that carried the packets, outermost first: protocol, identifier and end points, as in
+    /// `vxlan 5001 192.0.2.1 > 192.0.2.2`.
+    pub tunnel: Option<String>,
 }
 
 /// One flow, for code that handles a few of them. Bulk work goes over the columns of a [`FlowBatch`].

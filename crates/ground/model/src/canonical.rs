@@ -79,6 +79,7 @@ fn write_details(details: &FlowDetails, out: &mut Vec<u8>) {
         nat_src_port,
         nat_dst_port,
         rule,
+        tunnel,
     } = details;
     let texts = [
         ("src_workload", src_workload),
@@ -87,6 +88,7 @@ fn write_details(details: &FlowDetails, out: &mut Vec<u8>) {
         ("user", user),
         ("service_name", service_name),
         ("rule", rule),
+        ("tunnel", tunnel),
     ];
     for (name, value) in texts {
         if let Some(value) = value {

@@ -29,6 +29,13 @@ impl fmt::Display for Tunnel {
     }
 }
 
+impl Tunnel {
+    /// Several tunnels inside each other, outermost first, in one text.
+    pub(crate) fn names(tunnels: &[Self]) -> String {
+        tunnels.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
+}
+
 type Found<'a> = Result<Packet<'a>, &'static str>;
 
 impl Walk {

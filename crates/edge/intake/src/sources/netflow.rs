@@ -17,7 +17,7 @@ mod template;
 use model::FlowBatch;
 use netset::Ip;
 
-pub(crate) use decoder::{Datagram, Decoder, Framing, Sender};
+pub(crate) use decoder::Decoder;
 pub use memory::Limits;
 #[allow(unused_imports, reason = "the TCP listener takes them")]
 pub(crate) use persist::StateError;
@@ -26,6 +26,8 @@ pub(crate) use stream::{LostFraming, StreamDecoder};
 
 use self::decoder::NOT_FLOWS;
 use crate::capture::{self, Capture, Window};
+use crate::carried::{Carried, carried};
+use crate::datagram::{Datagram, Framing, Sender};
 use crate::error::IntakeError;
 use crate::frame::{self, Datagram as Unwrapped};
 use crate::ledger::{Ledger, Summary};
@@ -53,11 +55,11 @@ const HEAD: usize = 4_096;
 const USUAL_PORTS: [u16; 7] = [2055, 2056, 4432, 4739, 9555, 9995, 9996];
 
 fn detect(head: &[u8]) -> bool {
-    capture::is_capture(head) || is_datagram(head)
+    is_datagram(head) || matches!(carried(head), Some(Carried::NetFlow | Carried::Traffic))
 }
 
 /// Whether bytes look like the start of an exporter's datagram: version and one more field that must fit it.
-fn is_datagram(bytes: &[u8]) -> bool {
+pub(crate) fn is_datagram(bytes: &[u8]) -> bool {
     let Some([_, version, a, b]) = bytes.first_chunk::<4>().filter(|head| head[0] == 0) else { return false };
     let second = u16::from_be_bytes([*a, *b]);
     match version {
@@ -154,7 +156,7 @@ impl CaptureReader {
         let file = self.ledger.file.to_string();
         match (summary.packets, summary.datagrams) {
             (0, _) => Err(IntakeError::Empty { file, expected: "packets in the capture" }),
-            (packets, 0) => Err(IntakeError::NoDatagrams { file, packets }),
+            (packets, 0) => Err(IntakeError::NoDatagrams { file, packets, what: "NetFlow or IPFIX" }),
             _ => Ok(false),
         }
     }

@@ -50,21 +50,14 @@ fn a_file_header_that_is_cut() {
 }
 
 #[test]
-fn a_capture_of_raw_traffic_is_foreign() {
+fn a_capture_of_raw_traffic_is_foreign_to_readers_of_exports() {
     let Some(trace) = smtp("trace.pcap") else { return };
-    let text = read_bytes("auto", trace).error.unwrap().to_string();
-    assert!(
-        text.starts_with(
-            "no NetFlow or IPFIX datagrams in 125 packets of `input`; is this a capture of raw traffic?"
-        ),
-        "{text}"
-    );
-    let Some(pcapng) = testkit::shared("data/flow/zeek/Traces/tcp/http-on-irc-port-missing-syn.pcapng")
-    else {
-        return;
-    };
-    let text = read_bytes("auto", fs::read(pcapng).unwrap()).error.unwrap().to_string();
-    assert!(text.starts_with("no NetFlow or IPFIX datagrams in "), "{text}");
+    for (format, what) in [("netflow", "NetFlow or IPFIX"), ("sflow", "sFlow")] {
+        let text = read_bytes(format, trace.clone()).error.unwrap().to_string();
+        let expected =
+            format!("no {what} datagrams in 125 packets of `input`; is this a capture of raw traffic?");
+        assert!(text.starts_with(&expected) && text.ends_with("read it as `pcap`"), "{text}");
+    }
 }
 
 #[test]
@@ -174,6 +167,9 @@ fn damaged_fixtures_never_panic_and_never_grow() {
         ("akvorado/paired", ".pcap", "netflow"),
         ("pmacct/tests", ".pcap", "netflow"),
         ("softflowd-over-zeek-traces/smtp", ".pcap", "netflow"),
+        ("akvorado/outlet/flow/decoder/sflow", ".pcap", "sflow"),
+        ("tcpdump/tests", ".pcap", "sflow"),
+        ("telegraf/plugins/inputs/netflow/testcases/sflow_issue_15918", ".bin", "sflow"),
         ("elastic-integrations/aws_vpcflow", ".log", "aws-vpc"),
         ("tenzir-library/amazon/tests/inputs", ".ndjson", "aws-vpc"),
         ("softflowd-over-zeek-traces", "zeek-conn.log", "zeek"),

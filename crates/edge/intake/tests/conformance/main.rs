@@ -12,5 +12,6 @@ mod netgauze;
 mod nfdump;
 mod reading;
 mod sensors;
+mod sflow;
 mod text;
 mod tshark;

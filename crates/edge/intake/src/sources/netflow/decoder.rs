@@ -1,7 +1,6 @@
 //! Datagrams of NetFlow and IPFIX into flows.
 
 use model::{FlowBatch, Micros};
-use netset::Ip;
 
 use super::clock::Life;
 use super::columns::{Scratch, Times};
@@ -10,16 +9,8 @@ use super::memory::{Limits, Memory, Step, since};
 use super::pending::{Pending, Waiting};
 use super::records::Run;
 use super::template::{Kind, Layout, Parsed, parse_set};
+use crate::datagram::{Datagram, Framing, Sender};
 use crate::ledger::{Jump, Ledger, NO_TEMPLATE, Place};
-
-/// Who sent a datagram.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub(crate) struct Sender {
-    /// Its address; `::` when the datagrams come from a file without addresses.
-    pub(crate) ip: Ip,
-    /// Its UDP source port.
-    pub(crate) port: u16,
-}
 
 /// The memory of a collector: templates and samplers of every exporter.
 pub(crate) struct Decoder {
@@ -39,27 +30,6 @@ pub(super) struct Message {
     pub(super) times: Times,
     /// Where the datagram begins in the input.
     pub(super) offset: u64,
-}
-
-/// A datagram to decode.
-#[derive(Clone, Copy)]
-pub(crate) struct Datagram<'a> {
-    pub(crate) sender: Sender,
-    /// When it was received or captured; 0 when not known.
-    pub(crate) received: Micros,
-    pub(crate) bytes: &'a [u8],
-    pub(crate) framing: Framing,
-    /// Where rejects say that it began.
-    pub(crate) offset: u64,
-}
-
-/// Whether other datagrams may follow in the same buffer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Framing {
-    /// What came in one UDP packet: one datagram.
-    Packet,
-    /// Datagrams one after the other, as files of them have it.
-    Concatenated,
 }
 
 pub(super) const NOT_FLOWS: &str = "datagram is not netflow or ipfix";

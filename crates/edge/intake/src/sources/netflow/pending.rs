@@ -103,8 +103,8 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::super::columns::Times;
-    use super::super::decoder::Sender;
     use super::*;
+    use crate::datagram::Sender;
 
     fn waiting(domain: u32, id: u16, length: usize) -> Waiting {
         let sender = Sender { ip: Ip::v4(1), port: 1 };

@@ -6,8 +6,9 @@ use std::fmt;
 
 use model::{FlowBatch, Micros};
 
-use super::decoder::{Datagram, Decoder, Framing, Sender};
+use super::decoder::Decoder;
 use super::memory::Limits;
+use crate::datagram::{Datagram, Framing, Sender};
 use crate::ledger::{Ledger, Place};
 
 /// The header of a message: version, length and what decoders of messages look at.

@@ -1,10 +1,10 @@
 use model::FlowBatch;
 use proptest::prelude::*;
 
-use super::super::decoder::{Datagram, Framing, Sender};
 use super::super::memory::Limits;
 use super::super::tests::{ipfix, record, set, template, v9};
 use super::*;
+use crate::datagram::{Datagram, Framing, Sender};
 use crate::ledger::Ledger;
 
 const FIELDS: [(u16, u16); 7] = [(8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (1, 4), (2, 4)];
