@@ -7,7 +7,7 @@ use model::FlowBatch;
 
 use crate::error::IntakeError;
 use crate::ledger::{Ledger, OnReject, Reject, Summary};
-use crate::sources::{aws_network_firewall, aws_vpc, azure, gcp, netflow, sflow, suricata, zeek};
+use crate::sources::{aws_network_firewall, aws_vpc, azure, gcp, hubble, netflow, sflow, suricata, zeek};
 use crate::unpack::Packing;
 
 /// About how many rows a reader appends before it returns: small enough for the columns to stay in the processor's
@@ -30,6 +30,7 @@ pub static SOURCES: &[&Source] = &[
     &gcp::SOURCE,
     &zeek::SOURCE,
     &suricata::SOURCE,
+    &hubble::SOURCE,
 ];
 
 /// A flow format.

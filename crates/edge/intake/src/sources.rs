@@ -4,6 +4,7 @@ pub(crate) mod aws_network_firewall;
 pub(crate) mod aws_vpc;
 pub(crate) mod azure;
 pub(crate) mod gcp;
+pub(crate) mod hubble;
 pub(crate) mod netflow;
 pub(crate) mod sflow;
 pub(crate) mod suricata;

@@ -230,3 +230,101 @@ fn suricatas_flows_as_another_reader_has_them() {
         assert_eq!(sorted(ours), sorted(theirs), "{name}");
     }
 }
+
+/// What matters of Hubble's rows, one line each.
+fn hubble_rows(flows: &FlowBatch) -> Vec<String> {
+    let row = |row: usize| {
+        let (flow, details) = (flows.get(row), flows.details.get(&(row as u32)).cloned().unwrap_or_default());
+        let word = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        format!(
+            "{} {}>{} {} {} {}>{} {} {}",
+            flow.protocol,
+            flow.src,
+            flow.dst,
+            flow.verdict.name(),
+            flow.client.name(),
+            word(details.src_workload),
+            word(details.dst_workload),
+            word(details.rule),
+            word(details.service_name),
+        )
+    };
+    (0..flows.len()).map(row).collect()
+}
+
+#[test]
+fn hubbles_published_events() {
+    let Some(folder) = testkit::shared("data/flow/cilium-hubble") else { return };
+    let outcome = read_file("auto", &folder.join("hubble-export-1.19.jsonl"));
+    assert_eq!((outcome.summary.rejected, outcome.flows.source), (0, "hubble"));
+    assert_eq!(
+        hubble_rows(&outcome.flows),
+        [
+            "6 169.254.128.9>10.20.0.4 allow dst reserved:kube-apiserver>kube-system/csi-cbs-controller[Deployment] - -",
+            "6 10.10.21.241>9.134.108.44 allow src reserved:host>- - -",
+            "6 10.10.21.241>183.47.117.75 allow src reserved:host>- - -",
+            "6 10.0.1.235>10.0.0.21 deny src net-lab/traffic-generator[Deployment]>net-lab/echo-server-65887564dc-jjw7k[Pod] \
+             net-lab/deny-tg-to-echo -",
+        ]
+    );
+    let flow = outcome.flows.get(0);
+    assert_eq!((flow.tcp_flags, flow.direction.name(), flow.start), (0x18, "egress", 1_771_922_878_042_012));
+    assert_eq!(flow.present, FlowBatch::HAS_PORTS | FlowBatch::HAS_TCP_FLAGS);
+    let exporters: Vec<&str> = outcome.flows.exporters.iter().map(|exporter| &*exporter.0).collect();
+    assert_eq!(exporters, ["10.10.21.166", "10.10.21.241", "topgun/cilium-w1"]);
+}
+
+#[test]
+fn hubbles_verdicts_points_and_other_events() {
+    let event = |rest: &str| {
+        format!(
+            "{{\"flow\":{{\"time\":\"2020-09-13T12:26:40Z\",\"IP\":{{\"source\":\"fd00::1\",\"destination\":\"fd00::2\",\
+             \"ipVersion\":\"IPv6\"}},{rest}}},\"node_name\":\"n1\"}}\n"
+        )
+    };
+    let udp = "\"l4\":{\"UDP\":{\"source_port\":5,\"destination_port\":53}}";
+    let text = [
+        event(&format!("\"verdict\":\"FORWARDED\",\"trace_observation_point\":\"FROM_ENDPOINT\",\"is_reply\":false,{udp}")),
+        event(&format!("\"verdict\":\"REDIRECTED\",\"is_reply\":true,{udp}")),
+        event(&format!("\"verdict\":\"AUDIT\",\"reply\":false,\"is_reply\":null,{udp}")),
+        event(&format!("\"verdict\":\"ERROR\",{udp}")),
+        event(&format!(
+            "\"verdict\":\"FORWARDED\",\"Type\":\"L7\",\"l7\":{{\"type\":\"REQUEST\",\"dns\":{{\"query\":\"a.\"}}}},\
+             \"egress_allowed_by\":[{{\"name\":\"all\"}},{{\"name\":\"dns\",\"namespace\":\"x\"}}],{udp}"
+        )),
+        event(&format!("\"verdict\":\"FORWARDED\",\"destination_service\":{{\"name\":\"dns\",\"namespace\":\"kube-system\"}},{udp}")),
+        event("\"verdict\":\"DROPPED\",\"drop_reason_desc\":\"POLICY_DENIED\",\"l4\":{\"ICMPv6\":{\"type\":128}}"),
+        event(&format!("\"verdict\":\"TRANSLATED\",\"Type\":\"SOCK\",{udp}")),
+        event("\"verdict\":\"DROPPED\""),
+        "{\"flow\":{\"verdict\":\"DROPPED\",\"drop_reason_desc\":\"UNSUPPORTED_L2_PROTOCOL\"},\"node_name\":\"n1\"}\n".to_owned(),
+        "{\"node_status\":{\"state_change\":\"NODE_CONNECTED\"},\"node_name\":\"n1\"}\n".to_owned(),
+        "{\"lost_events\":{\"source\":\"HUBBLE_RING_BUFFER\",\"num_events_lost\":\"5\"},\"node_name\":\"n1\",\
+         \"time\":\"2020-09-13T12:26:40Z\"}\n".to_owned(),
+    ];
+    let outcome = read("hubble", &text.concat());
+    assert_eq!(
+        hubble_rows(&outcome.flows),
+        [
+            "17 fd00::1>fd00::2 unknown src ->- - -",
+            "17 fd00::1>fd00::2 allow dst ->- - -",
+            "17 fd00::1>fd00::2 allow unknown ->- - -",
+            "17 fd00::1>fd00::2 unknown unknown ->- - -",
+            "17 fd00::1>fd00::2 allow unknown ->- all, x/dns dns",
+            "17 fd00::1>fd00::2 allow unknown ->- - kube-system/dns",
+            "58 fd00::1>fd00::2 deny unknown ->- POLICY_DENIED -",
+        ]
+    );
+    assert_eq!((outcome.flows.dst_port[6], outcome.flows.present[6]), (0x8000, FlowBatch::HAS_ICMP));
+    assert_eq!((outcome.summary.lost_intervals, outcome.summary.rejected), (1, 0));
+    let skipped: Vec<_> =
+        outcome.summary.dropped.iter().map(|(why, dropped)| (*why, dropped.count)).collect();
+    assert_eq!(
+        skipped,
+        [
+            ("event of another kind", 1),
+            ("event without a protocol", 1),
+            ("event without addresses", 1),
+            ("translation of a socket's address", 1),
+        ]
+    );
+}
