@@ -8,6 +8,8 @@ mod aws;
 mod cloud;
 mod damage;
 mod listener;
+mod netflow_parser;
+mod netflow_table;
 mod netgauze;
 mod nfdump;
 mod reading;

@@ -1,13 +1,17 @@
-//! NetFlow v9 and IPFIX decoding against nfdump: records per core-second, on the same records and machine.
+//! NetFlow v9 and IPFIX decoding against others: records per core-second, on the same records and machine.
 //!
 //! ```text
-//! cargo run --release -p ringfence-bench --bin decode -- [RECORDS] [ROUNDS] [ours]
+//! cargo run --release -p ringfence-bench --bin decode -- [RECORDS] [ROUNDS] [ours | PROGRAM]
 //! ```
 //!
 //! Synthetic records (5,000 clients, 400 services, a few of them busy) are written to a capture of datagrams of at most
 //! 1,400 bytes. Ours is the whole way from the capture file to columns, all of `intake`: file, frames, UDP, templates,
 //! records. nfdump cannot read captures here, so `nfcapd` receives the same datagrams over loopback first, untimed, and
-//! nfdump is timed reading its own, already decoded file (`nfdump -R DIR -o null -q`). CPU time, user and system, of each.
+//! nfdump is timed reading its own, already decoded file (`nfdump -R DIR -o null -q`). The crate `netflow_parser` is given
+//! the capture's packets, and so is PROGRAM, another decoder that takes the capture's path and prints how many records it
+//! decoded. CPU time, user and system, of each; the decoders take turns, so that all see the same machine.
+
+mod rivals;
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -25,13 +29,13 @@ fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let records: usize = arguments.next().map_or(Ok(5_000_000), |text| text.parse())?;
     let rounds: usize = arguments.next().map_or(Ok(5), |text| text.parse())?;
-    // With `ours` nfdump is left alone: for profiling.
-    let with_nfdump = arguments.next().as_deref() != Some("ours");
+    // With `ours` the others are left alone: for profiling.
+    let rival = arguments.next();
     let folder = std::env::temp_dir().join(format!("ringfence-bench-decode-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let outcome = [Layout::V9, Layout::Ipfix]
         .into_iter()
-        .try_for_each(|layout| compare(layout, records, rounds, &folder, with_nfdump));
+        .try_for_each(|layout| compare(layout, records, rounds, &folder, rival.as_deref()));
     std::fs::remove_dir_all(&folder)?;
     outcome
 }
@@ -41,7 +45,7 @@ fn compare(
     records: usize,
     rounds: usize,
     folder: &Path,
-    with_nfdump: bool,
+    rival: Option<&str>,
 ) -> Result<(), Failure> {
     let capture = folder.join(format!("{}.pcap", layout.name()));
     let (datagrams, bytes) = write_capture(layout, records, &capture)?;
@@ -51,11 +55,27 @@ fn compare(
         layout.record_bytes(),
         bytes / 1_000_000
     );
-    let ours: Result<Vec<f64>, Failure> = (0..rounds).map(|_| decode(&capture, records)).collect();
-    let ours = report("ringfence, capture to columns", records, ours?);
-    println!("  peak memory of this process {} MB", peak_memory_kb() / 1_000);
-    if !with_nfdump {
+    let alone = rival == Some("ours");
+    let (mut ours, mut parser, mut program) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        ours.push(decode(&capture, records)?);
+        if ours.len() == 1 {
+            println!("  peak memory of this process {} MB", peak_memory_kb() / 1_000);
+        }
+        if !alone {
+            parser.push(rivals::netflow_parser(&capture, records)?);
+        }
+        if let Some(name) = rival.filter(|_| !alone) {
+            program.push(rivals::program(name, &capture, records)?);
+        }
+    }
+    let ours = report("ringfence, capture to columns", records, ours);
+    if alone {
         return Ok(());
+    }
+    println!("  ratio {:.1}", ours / report("netflow_parser, capture to its records", records, parser));
+    if let Some(name) = rival {
+        println!("  ratio {:.1}", ours / report(name, records, program));
     }
     match nfdump(&capture, layout, records, rounds, folder) {
         Ok(times) => {
@@ -279,13 +299,13 @@ impl Layout {
         self.fields().iter().map(|(_, length)| usize::from(*length)).sum()
     }
 
-    /// A datagram with the given sets; `records` is how many data records came before it.
-    fn datagram(self, sets: &[u8], number: u32, records: u32, out: &mut Vec<u8>) {
+    /// A datagram with the given sets of `count` records; `before` is how many data records came before it.
+    fn datagram(self, (sets, count): (&[u8], usize), number: u32, before: u32, out: &mut Vec<u8>) {
         out.clear();
         match self {
             Self::V9 => {
                 out.extend(9_u16.to_be_bytes());
-                out.extend(1_u16.to_be_bytes());
+                out.extend((count as u16).to_be_bytes());
                 for word in [UPTIME_MS, EXPORT_S, number, 0] {
                     out.extend(word.to_be_bytes());
                 }
@@ -293,7 +313,7 @@ impl Layout {
             Self::Ipfix => {
                 out.extend(10_u16.to_be_bytes());
                 out.extend((16 + sets.len() as u16).to_be_bytes());
-                for word in [EXPORT_S, records, 0] {
+                for word in [EXPORT_S, before, 0] {
                     out.extend(word.to_be_bytes());
                 }
             }
@@ -384,7 +404,8 @@ fn write_capture(layout: Layout, records: usize, path: &Path) -> Result<(u32, us
             layout.record(&mut chance, &mut sets);
         }
         sets.extend(std::iter::repeat_n(0, padding));
-        layout.datagram(&sets, number, written as u32, &mut datagram);
+        let templates = usize::from(number.is_multiple_of(500));
+        layout.datagram((&sets, count + templates), number, written as u32, &mut datagram);
         bytes += write_packet(&datagram, &mut file)?;
         written += count;
         number += 1;
