@@ -26,7 +26,6 @@ pub(crate) struct Packet<'a> {
     /// Its bytes, as far as they were captured.
     pub(crate) bytes: &'a [u8],
     /// Its length on the wire.
-    #[allow(dead_code, reason = "packets as flows need it")]
     pub(crate) wire: usize,
     /// Where its record begins in the file.
     pub(crate) offset: u64,

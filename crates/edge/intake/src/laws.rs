@@ -6,6 +6,7 @@ use model::FlowBatch;
 use proptest::prelude::*;
 
 use crate::sources::netflow::tests::{capture, sample_v9};
+use crate::sources::packets::tests::sample_capture;
 use crate::sources::sflow::tests::sample_datagram;
 use crate::{BATCH_ROWS, Input, IntakeError, SOURCES, Source, Summary, detect, find, open};
 
@@ -16,6 +17,7 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ("netflow", sample_v9()),
         ("netflow", capture(&[sample_v9()])),
         ("sflow", capture(&[sample_datagram()])),
+        ("pcap", sample_capture()),
     ];
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/samples");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

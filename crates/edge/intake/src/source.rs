@@ -7,7 +7,9 @@ use model::FlowBatch;
 
 use crate::error::IntakeError;
 use crate::ledger::{Ledger, OnReject, Reject, Summary};
-use crate::sources::{aws_network_firewall, aws_vpc, azure, gcp, hubble, netflow, sflow, suricata, zeek};
+use crate::sources::{
+    aws_network_firewall, aws_vpc, azure, gcp, hubble, netflow, packets, sflow, suricata, zeek,
+};
 use crate::unpack::Packing;
 
 /// About how many rows a reader appends before it returns: small enough for the columns to stay in the processor's
@@ -24,6 +26,7 @@ const LAYERS_MAX: usize = 3;
 pub static SOURCES: &[&Source] = &[
     &netflow::SOURCE,
     &sflow::SOURCE,
+    &packets::SOURCE,
     &aws_vpc::SOURCE,
     &aws_network_firewall::SOURCE,
     &azure::SOURCE,

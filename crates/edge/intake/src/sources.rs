@@ -6,6 +6,7 @@ pub(crate) mod azure;
 pub(crate) mod gcp;
 pub(crate) mod hubble;
 pub(crate) mod netflow;
+pub(crate) mod packets;
 pub(crate) mod sflow;
 pub(crate) mod suricata;
 pub(crate) mod zeek;

@@ -182,6 +182,11 @@ fn tunnels_are_looked_into_and_named() {
     }
     let six = ipv6(17, &udp(1, 2, b"x"));
     let teredo = ipv4(17, &udp(3544, 40_000, &[&[0, 0, 1, 2, 3, 4, 5, 6][..], &six].concat()));
+    let mut peers = six.clone();
+    peers[8..12].copy_from_slice(&[0x20, 1, 0, 0]);
+    let direct = ipv4(17, &udp(40_001, 40_000, &peers));
+    let frame = dissect(Link::Ip, &direct, direct.len()).unwrap();
+    assert_eq!((frame.packet.src.to_string(), frame.tunnels[0].kind), ("2001::1".to_owned(), "teredo"));
     for (name, packet) in [("6in4", ipv4(41, &six)), ("teredo", teredo)] {
         let frame = dissect(Link::Ip, &packet, packet.len()).unwrap();
         assert_eq!(frame.packet.src.to_string(), "2001:db8::1");

@@ -69,6 +69,8 @@ impl Walk {
             (2152, _) | (_, 2152) => self.gtp(outer, part),
             (3544, _) | (_, 3544) => self.teredo(outer, part),
             (5072, _) | (_, 5072) => self.ayiya(outer, part),
+            // Teredo's peers talk to each other from any port, once they have met.
+            _ if is_teredo(part) => self.enter(outer, "teredo", None, |walk| walk.strict_ip(part)),
             _ => None,
         }
     }
@@ -198,4 +200,12 @@ impl Walk {
             if inner.bytes().is_empty() { Err(CUT) } else { walk.strict_ip(inner) }
         })
     }
+}
+
+/// Whether a datagram is an IPv6 packet of its very length from or to a Teredo address, 2001::/32.
+fn is_teredo(part: Part<'_>) -> bool {
+    let Some(header) = part.head::<40>().filter(|header| header[0] >> 4 == 6) else { return false };
+    let length = 40 + usize::from(u16::from_be_bytes([header[4], header[5]]));
+    let prefix = [0x20, 1, 0, 0];
+    length == part.wire() && (header[8..12] == prefix || header[24..28] == prefix)
 }

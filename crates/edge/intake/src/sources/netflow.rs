@@ -55,7 +55,7 @@ const HEAD: usize = 4_096;
 const USUAL_PORTS: [u16; 7] = [2055, 2056, 4432, 4739, 9555, 9995, 9996];
 
 fn detect(head: &[u8]) -> bool {
-    is_datagram(head) || matches!(carried(head), Some(Carried::NetFlow | Carried::Traffic))
+    is_datagram(head) || carried(head) == Some(Carried::NetFlow)
 }
 
 /// Whether bytes look like the start of an exporter's datagram: version and one more field that must fit it.

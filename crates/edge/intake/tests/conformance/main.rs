@@ -12,6 +12,7 @@ mod netflow_parser;
 mod netflow_table;
 mod netgauze;
 mod nfdump;
+mod packets;
 mod reading;
 mod sensors;
 mod sflow;
