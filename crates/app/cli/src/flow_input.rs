@@ -156,6 +156,13 @@ pub(crate) struct Outcome {
     pub(crate) damage: Option<intake::IntakeError>,
 }
 
+impl Outcome {
+    /// What was received and lost by exporter and hour, without the flows.
+    pub(crate) fn coverage(&self) -> model::CoverageTable {
+        self.summary.coverage()
+    }
+}
+
 /// Reads one input, orients its flows chunk by chunk with all evidence so far, and hands each chunk out.
 ///
 /// Damage in the middle is part of the outcome: what came before it was handed out.

@@ -6,6 +6,7 @@ mod output;
 mod policy_files;
 mod project;
 mod proposal_files;
+mod seen;
 mod story;
 mod world;
 

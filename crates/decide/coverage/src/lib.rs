@@ -17,12 +17,14 @@ mod assess;
 mod baseline;
 mod gap;
 mod hour;
+mod period;
 mod watch;
 
 pub use assess::{Assessment, ExporterScore, assess};
 pub use baseline::Baseline;
 pub use gap::{Gap, GapKind, gaps};
 pub use hour::HourScore;
+pub use period::Period;
 pub use watch::{Standing, Watch};
 
 /// One hour, in microseconds.

@@ -46,8 +46,24 @@ pub(crate) fn evidence(drafter: &Drafter<'_>, fates: &[Fate], draft: &Draft) -> 
         servers: distinct(&edges, |edge| edge.server),
         servers_allowed: drafter.hosts(&draft.to),
         confidence: rounded(direction / weight.max(1.0) * (flows as f64 / (flows as f64 + 1.0))),
+        visibility: visibility(drafter, &edges),
         rare: rare.map(|reason| (*reason).to_owned()),
     }
+}
+
+/// A conversation is seen where either of its ends is; the edge that was seen worst speaks for all.
+fn visibility(drafter: &Drafter<'_>, edges: &[&Edge]) -> Option<f64> {
+    let score = |node: u32| {
+        let id = &drafter.graph.nodes[node as usize].id.0;
+        drafter.options.standing.get(id).map(|standing| standing.score)
+    };
+    let of = |edge: &&Edge| score(edge.client).into_iter().chain(score(edge.server)).reduce(f64::max);
+    edges.iter().filter_map(of).reduce(f64::min).map(floored)
+}
+
+/// Three digits, never rounded up.
+fn floored(share: f64) -> f64 {
+    (share * 1_000.0 + 1e-9).floor() / 1_000.0
 }
 
 /// The evidence as the policy file holds it.
@@ -59,6 +75,7 @@ pub(crate) fn written(evidence: &RuleEvidence) -> Evidence {
         confidence: Some((evidence.confidence * 100.0).round() / 100.0),
         clients: Some(evidence.clients),
         servers: Some(evidence.servers),
+        visibility: evidence.visibility,
     }
 }
 

@@ -18,6 +18,7 @@ mod peers;
 mod proposal;
 mod quarantine;
 mod ranges;
+mod review;
 mod sentences;
 mod triage;
 mod well_known;
@@ -29,7 +30,8 @@ use model::Segmentation;
 
 pub use options::{InvalidWidth, ProposeOptions, Width};
 pub use proposal::{
-    FORMAT_VERSION, FrontierPoint, Proposal, QuarantineReason, Quarantined, RuleCard, RuleEvidence, Sample,
+    FORMAT_VERSION, FrontierPoint, NeedsReview, Proposal, QuarantineReason, Quarantined, RuleCard,
+    RuleEvidence, Sample,
 };
 
 use cells::Cells;
@@ -66,7 +68,8 @@ pub fn propose(graph: &Graph, segmentation: &Segmentation, options: &ProposeOpti
     let written = writer.write(&drafts, &mut peers, &mut taken);
     Proposal {
         format_version: FORMAT_VERSION,
-        explanation: explain(&drafter, &fates, &frontier, chosen),
+        explanation: explain(&drafter, &fates, &frontier, chosen, &written.needs_review),
+        needs_review: written.needs_review,
         policy: write::together(policy, written.documents),
         rules: written.cards,
         frontier,
@@ -121,7 +124,13 @@ fn choose(drafter: &Drafter<'_>, sample: u64) -> (Vec<FrontierPoint>, Width, Vec
     }
 }
 
-fn explain(drafter: &Drafter<'_>, fates: &[Fate], frontier: &[FrontierPoint], chosen: Width) -> Vec<String> {
+fn explain(
+    drafter: &Drafter<'_>,
+    fates: &[Fate],
+    frontier: &[FrontierPoint],
+    chosen: Width,
+    needs_review: &[NeedsReview],
+) -> Vec<String> {
     let options = drafter.options;
     let mut lines = Vec::new();
     if let Some(point) = frontier.iter().find(|point| point.width == chosen.to_string()) {
@@ -157,6 +166,12 @@ fn explain(drafter: &Drafter<'_>, fates: &[Fate], frontier: &[FrontierPoint], ch
         count(drafter.governed.cells.len() as u64, "segment"),
         count(silent as u64, "node")
     ));
+    if !needs_review.is_empty() {
+        lines.push(format!(
+            "{} only observed, whatever the mode: seen through sampling alone, which is no ground for denying what was not seen",
+            count(needs_review.len() as u64, "segment")
+        ));
+    }
     lines
 }
 

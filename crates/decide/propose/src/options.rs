@@ -1,8 +1,10 @@
 //! What a proposal can be told.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use coverage::Standing;
 use model::{Micros, Mode};
 use policy::PolicySet;
 
@@ -102,6 +104,9 @@ pub struct ProposeOptions {
     pub min_confidence: f64,
     /// Sentence tests to write for each segment, at most.
     pub tests_per_segment: usize,
+    /// How well each node of the graph was seen, by its id; what is not named is taken as well seen. A segment with a
+    /// member that was seen through coarse sampling alone is not denied by default: what was not seen of it says nothing.
+    pub standing: BTreeMap<String, Standing>,
     /// What people have written already: kept, never contradicted, never repeated.
     pub existing: Option<PolicySet>,
 }
@@ -120,6 +125,7 @@ impl Default for ProposeOptions {
             exception_weight: 1.0,
             min_confidence: 0.6,
             tests_per_segment: 3,
+            standing: BTreeMap::new(),
             existing: None,
         }
     }

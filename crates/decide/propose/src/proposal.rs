@@ -1,5 +1,6 @@
 //! What a proposal says beside the policy itself.
 
+use coverage::Standing;
 use model::{Micros, Service, format_time};
 use policy::PolicySet;
 use serde::{Serialize, Serializer};
@@ -23,6 +24,8 @@ pub struct Proposal {
     pub quarantined: Vec<Quarantined>,
     /// Name of the width that the rules have.
     pub chosen: String,
+    /// Segments that are proposed in mode `observe` whatever was asked for, until a person or a second source says more.
+    pub needs_review: Vec<NeedsReview>,
     /// How the choice was made and who is governed, in sentences.
     pub explanation: Vec<String>,
 }
@@ -77,9 +80,27 @@ pub struct RuleEvidence {
     pub servers_allowed: u64,
     /// 0 to 1: mean confidence in the direction, weighted by connections, times `n / (n + 1)` for `n` connections.
     pub confidence: f64,
+    /// Probability that such a conversation was seen when it happened, 0 to 1: by the better seen of its two ends, of the
+    /// edge that was seen worst. Absent where nothing is known of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visibility: Option<f64>,
     /// Why a rare conversation was believed; absent where it was not rare.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rare: Option<String>,
+}
+
+/// A segment whose traffic was not seen well enough to deny what was not seen.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct NeedsReview {
+    /// Its name in the policy.
+    pub segment: String,
+    /// File of the policy that governs it.
+    pub file: String,
+    /// How well it was seen.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// Why, in words and numbers.
+    pub reason: String,
 }
 
 /// One edge behind a rule.

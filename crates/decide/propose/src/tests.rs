@@ -12,6 +12,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod visibility;
+
 const HOUR_US: Micros = 3_600_000_000;
 
 #[derive(Default, Debug)]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{IpSet, Service};
+use model::{IpSet, Mode, Service};
 use policy::{
     Assertion, Document, Guardrail, GuardrailAllow, Peer, PeerTerm, PolicySet, Rule, SegmentPolicy, Spanned,
 };
@@ -14,7 +14,8 @@ use crate::existing::Existing;
 use crate::group::Kind;
 use crate::names::{Unique, slug};
 use crate::peers::{Peers, term_text, unwritten};
-use crate::proposal::RuleCard;
+use crate::proposal::{NeedsReview, RuleCard};
+use crate::review;
 use crate::sentences::Sentences;
 use crate::triage::Fate;
 use crate::well_known::service_name;
@@ -26,6 +27,8 @@ pub(crate) struct Written {
     pub(crate) documents: Vec<(String, Document)>,
     /// Sorted by id.
     pub(crate) cards: Vec<RuleCard>,
+    /// By segment.
+    pub(crate) needs_review: Vec<NeedsReview>,
 }
 
 /// Names that are taken and may not be given again.
@@ -67,15 +70,25 @@ impl Writer<'_> {
         }
         let segments = peers.documents().into_iter();
         documents.extend(segments.map(|segment| (files.segments.clone(), Document::Segment(segment))));
+        let mut needs_review = Vec::new();
         let sentences = Sentences::new(self.drafter, drafts, self.existing);
         for &cell in &self.drafter.governed.cells {
             let allow = rules.remove(&cell).unwrap_or_default();
             let policy = self.policy(cell, allow, sentences.of(cell, peers), peers);
-            documents.extend(policy.map(|policy| (files.of[&cell].clone(), Document::SegmentPolicy(policy))));
+            let Some(mut policy) = policy else { continue };
+            // What people enforce already stays as they have it.
+            let ours = self.existing.is_none_or(|existing| {
+                existing.mode_of(&peers.members(&self.drafter.cells.list[cell])).is_none()
+            });
+            if let Some(review) = review::of(self.drafter, cell, &files.of[&cell]).filter(|_| ours) {
+                policy.mode = policy.mode.min(Mode::Observe);
+                needs_review.push(review);
+            }
+            documents.push((files.of[&cell].clone(), Document::SegmentPolicy(policy)));
         }
         documents.sort_by(|a, b| a.0.cmp(&b.0));
         cards.sort_by(|a, b| a.id.cmp(&b.id));
-        Written { documents, cards }
+        Written { documents, cards, needs_review }
     }
 
     /// A cell's policy. Where people govern all of it already, their mode stands, since of two modes the milder holds

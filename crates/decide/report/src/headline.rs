@@ -11,6 +11,7 @@ pub(crate) fn headline(out: &mut String, story: &Story, view: &View<'_>) {
     opening(out, &story.map.title, &sentence);
     out.push_str("<dl class=\"figures\">");
     read(out, &story.numbers);
+    visibility(out, &story.map);
     found(out, story, view);
     policy(out, story);
     coverage(out, &story.numbers);
@@ -36,6 +37,7 @@ pub(crate) fn map_headline(out: &mut String, story: &MapStory, view: &View<'_>) 
     opening(out, &story.title, &sentence);
     out.push_str("<dl class=\"figures\">");
     figure(out, "Flows", &compact(flows), &format!("{} exactly", count(flows)), |_| {});
+    visibility(out, story);
     figure(out, "Workloads", &count(workloads as u64), "with traffic or in the inventory", |_| {});
     figure(out, "Groups", &count(view.groups.len() as u64), "cards of the map, rows of the matrix", |_| {});
     figure(out, "Pairs that talk", &count(pairs as u64), "of groups, by verdict", |_| {});
@@ -101,6 +103,16 @@ fn read(out: &mut String, numbers: &StoryNumbers) {
     figure(out, "Flows read", &compact(numbers.flows_read), &say, |_| {});
 }
 
+/// How much of what happened the rest of the page can speak of.
+fn visibility(out: &mut String, story: &MapStory) {
+    let Some(found) = &story.visibility else { return };
+    let mut say = String::from("probability that a conversation that passed an exporter was seen");
+    if found.unseen > 0 {
+        say.push_str(&format!("; {} out of sight or idle", plural(found.unseen, "workload", "workloads")));
+    }
+    figure(out, "Visibility", &crate::seen::percent(found.score), &say, |out| meter(out, found.score));
+}
+
 fn found(out: &mut String, story: &Story, view: &View<'_>) {
     let mut say = format!("of {}", plural(story.numbers.workloads, "workload", "workloads"));
     if !story.unassigned.is_empty() {
@@ -129,6 +141,13 @@ fn coverage(out: &mut String, numbers: &StoryNumbers) {
     let Some(coverage) = numbers.coverage else {
         return figure(out, "Coverage", "\u{2013}", "no hold-out was replayed", |_| {});
     };
+    if numbers.learnt_within > 0 {
+        let say = format!(
+            "of the window's conversations that look legitimate; {} learnt in it, so it is no hold-out",
+            plural(numbers.learnt_within, "rule was", "rules were")
+        );
+        return figure(out, "Coverage", &percent(coverage), &say, |out| meter(out, coverage));
+    }
     let say = format!(
         "of the hold-out's conversations that look legitimate; of all flows, {} of {} would be blocked",
         count(numbers.holdout_would_block),

@@ -20,12 +20,14 @@ mod page;
 mod panel;
 mod proofs;
 mod rules;
+mod seen;
 mod segments;
 mod story;
 mod table;
 mod verdict;
 mod view;
 
+pub use seen::{StoryExporter, StoryGap, StoryVisibility};
 pub use story::{
     GroupKind, MapStory, Proof, StepOutcome, Story, StoryAssertion, StoryAttack, StoryAttackStep,
     StoryBlocked, StoryDropped, StoryEdge, StoryEstimate, StoryEvidence, StoryFrontierPoint, StoryGroup,
@@ -42,6 +44,7 @@ pub fn render(story: &Story) -> String {
     let view = View::of(&story.map);
     let mut page = Page::new(&story.map.title, &story.map.origin);
     headline::headline(page.top(), story, &view);
+    visibility(&mut page, &story.map);
     network(&mut page, &view, &|out, id| rules::link(out, story, id));
     page.section("segments", "Segments", "What belongs together, and why", |out| {
         segments::segments(out, story, &view);
@@ -71,7 +74,17 @@ pub fn render_map(story: &MapStory) -> String {
     let mut page = Page::new(&story.title, &story.origin);
     headline::map_headline(page.top(), story, &view);
     network(&mut page, &view, &|out, id| put!(out, "<code>{}</code>", Text(id)));
+    visibility(&mut page, story);
     page.finish()
+}
+
+/// What bounds all the rest: how much of what happened is in it.
+fn visibility(page: &mut Page, story: &MapStory) {
+    if let Some(found) = &story.visibility {
+        page.section("coverage", "Coverage", "What was seen, and what was missed", |out| {
+            seen::seen(out, found)
+        });
+    }
 }
 
 /// Up to this many groups the picture is read first; beyond it, the matrix.

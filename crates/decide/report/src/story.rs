@@ -6,6 +6,8 @@
 use model::{Action, Micros, Mode, SourceLocation};
 use serde::{Deserialize, Serialize};
 
+use crate::seen::StoryVisibility;
+
 /// What happened, or would happen, to traffic. The order is from harmless to worst.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -175,6 +177,9 @@ pub struct MapStory {
     pub sources: Vec<StorySource>,
     /// Input that was not used.
     pub dropped: Vec<StoryDropped>,
+    /// How much of what happened was seen, when that is known.
+    #[serde(default)]
+    pub visibility: Option<StoryVisibility>,
     /// Groups, in the order of the matrix.
     pub groups: Vec<StoryGroup>,
     /// Nodes.
@@ -215,6 +220,9 @@ pub struct StoryNumbers {
     pub holdout_would_block: u64,
     /// Of those, not governed by the policy.
     pub holdout_unknown: u64,
+    /// Rules that were learnt from traffic of the very window that is replayed: with any, it is no hold-out.
+    #[serde(default)]
+    pub learnt_within: u64,
     /// Share of the hold-out's conversations that look legitimate which the policy allows, 0 to 1.
     pub coverage: Option<f64>,
     /// Share of what the policy allows that was never seen, 0 to 1.

@@ -48,6 +48,8 @@ pub struct Evidence {
     pub clients: Option<u64>,
     /// Distinct servers seen.
     pub servers: Option<u64>,
+    /// Probability that such a conversation was seen when it happened, 0 to 1: how far the counts can be trusted.
+    pub visibility: Option<f64>,
 }
 
 /// An allow of a segment policy.

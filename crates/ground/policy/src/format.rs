@@ -182,7 +182,8 @@ impl Text {
     }
 
     fn evidence(&mut self, evidence: Option<&Evidence>) {
-        let Some(Evidence { flows, days, last_seen, confidence, clients, servers }) = evidence else {
+        let Some(Evidence { flows, days, last_seen, confidence, clients, servers, visibility }) = evidence
+        else {
             return;
         };
         let mut text = format!("{{flows: {flows}, days: {days}");
@@ -198,6 +199,9 @@ impl Text {
         }
         if let Some(servers) = servers {
             let _ = write!(text, ", servers: {servers}");
+        }
+        if let Some(visibility) = visibility {
+            let _ = write!(text, ", visibility: {visibility}");
         }
         text.push('}');
         self.line("evidence", &text);

@@ -230,7 +230,7 @@ impl Reader {
 
     pub(crate) fn evidence(&mut self, fields: &Fields<'_>) -> Option<Evidence> {
         let node = fields.get("evidence").filter(|node| !matches!(node.value, Value::Null))?;
-        let known = ["flows", "days", "last_seen", "confidence", "clients", "servers"];
+        let known = ["flows", "days", "last_seen", "confidence", "clients", "servers", "visibility"];
         let fields = self.fields(node, "evidence", &known)?;
         Some(Evidence {
             flows: self.count(&fields, "flows").unwrap_or(0),
@@ -239,6 +239,7 @@ impl Reader {
             confidence: self.fraction(&fields, "confidence"),
             clients: self.count(&fields, "clients"),
             servers: self.count(&fields, "servers"),
+            visibility: self.fraction(&fields, "visibility"),
         })
     }
 

@@ -82,6 +82,7 @@ fn definitions() -> Value {
                 .chain([
                     (String::from("last_seen"), json!({"$ref": "#/$defs/text"})),
                     (String::from("confidence"), json!({"$ref": "#/$defs/fraction"})),
+                    (String::from("visibility"), json!({"$ref": "#/$defs/fraction"})),
                 ]),
             &[],
         ),

@@ -172,7 +172,7 @@ fn see(project: &Project) -> anyhow::Result<(Vec<StorySource>, Vec<StoryDropped>
     let mut sources = Vec::new();
     for (name, bytes) in RECORDING.iter().filter(|(name, _)| name.ends_with(".pcap")) {
         let path = project.root.join("flows").join(name);
-        let Done::Stored(receipt, outcome) = store(&mut lake, "auto", &piece(path), &rejects, &mut table, false)? else {
+        let Done::Stored(receipt, outcome, _) = store(&mut lake, "auto", &piece(path), &rejects, &mut table, false)? else {
             continue;
         };
         say!(

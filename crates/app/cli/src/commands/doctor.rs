@@ -2,11 +2,16 @@
 
 use anyhow::bail;
 use lake::{Damage, Lake};
+use model::TimeWindow;
 use serde_json::json;
 
 use crate::output::{Format, Listing, bytes_text, grouped};
 use crate::project::{CONFIG_FILE, Project};
+use crate::seen::{Seen, share};
 use crate::{Exit, Global};
+
+/// Gaps that are told one by one.
+const GAPS: usize = 50;
 
 #[derive(clap::Args)]
 pub(crate) struct Doctor {
@@ -72,12 +77,40 @@ impl Doctor {
             ),
         };
         add(listing, ["holds", &holds, &lost, advice]);
+        coverage(&lake, listing)?;
         Ok(damages.len())
     }
 
     const fn advice(&self) -> &'static str {
         if self.repair { "set aside, below quarantine/" } else { "`ringfence doctor --repair`" }
     }
+}
+
+/// What was not seen, each with what mends it.
+fn coverage(lake: &Lake, listing: &mut Listing) -> anyhow::Result<()> {
+    let seen = Seen::of(lake, TimeWindow::ALL)?;
+    let Some(score) = seen.assessment.score else { return Ok(()) };
+    let gaps = coverage::gaps(&seen.assessment, &seen.baseline);
+    let advice = if gaps.is_empty() { "" } else { "`ringfence flows --coverage` shows each hour" };
+    add(listing, ["visibility", &share(score), &seen.assessment.why, advice]);
+    for gap in gaps.iter().take(GAPS) {
+        let kind = json!(gap.kind);
+        let whose = format!("{}: {}", gap.exporter.0, gap.what);
+        add(listing, [kind.as_str().unwrap_or_default(), &whose, &gap.source, &gap.remedy]);
+    }
+    if gaps.len() > GAPS {
+        let more = format!("{} more", gaps.len() - GAPS);
+        add(listing, ["gaps", &more, "", "`ringfence flows --coverage -o json` lists them all"]);
+    }
+    let (from, to) = seen.baseline.body();
+    let odd = |at: i64| at < from || at > to;
+    let odd: u64 = seen.assessment.hours.iter().filter(|h| odd(h.row.hour)).map(|h| h.row.coverage.flows).sum();
+    if odd > 0 {
+        let what = format!("{} flows lie more than a month away from all others", grouped(odd));
+        let advice = "clocks that are wrong: `ringfence flows --coverage --by hour` shows whose, --from and --to leave them out";
+        add(listing, ["odd-times", &what, "", advice]);
+    }
+    Ok(())
 }
 
 fn shown(damage: &Damage) -> String {

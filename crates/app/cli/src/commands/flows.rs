@@ -5,8 +5,10 @@ use lake::{FlowFilter, FlowKey};
 use model::{Prefix, Protocol, Service, Verdict};
 use serde_json::json;
 
+use super::coverage::By;
 use super::decode::Printer;
 use crate::output::{Format, Listing, bytes_text, grouped};
+use crate::seen::Seen;
 use crate::world::{WindowArgs, World};
 use crate::{Exit, Global, UsageError};
 
@@ -38,11 +40,23 @@ pub(crate) struct Flows {
     /// Count flows by these fields instead of listing them, such as src_ip,dst_port.
     #[arg(long, value_delimiter = ',', value_name = "FIELD")]
     aggregate_by: Vec<String>,
+    /// Say what was received and lost instead: for each exporter and hour, with the probability that a conversation that
+    /// happened was seen.
+    #[arg(long, conflicts_with_all = ["aggregate_by", "host", "src", "dst", "service", "verdict", "latest"])]
+    coverage: bool,
+    /// With --coverage: one row an exporter, an hour or a day, instead of one an exporter and hour.
+    #[arg(long, value_enum, requires = "coverage", value_name = "WHAT")]
+    by: Option<By>,
 }
 
 impl Flows {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<Exit> {
         let world = World::open(global)?;
+        if self.coverage {
+            let seen = Seen::of(&world.lake, self.window.window()?)?;
+            super::coverage::listing(&seen, self.by, self.limit)?.print(global.format_or(Format::Table))?;
+            return Ok(Exit::Ok);
+        }
         let filter = self.filter()?;
         if !self.aggregate_by.is_empty() {
             return self.count(&world, &filter, global.format_or(Format::Table));

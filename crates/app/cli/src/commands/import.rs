@@ -8,12 +8,14 @@ use anyhow::{Context as _, bail};
 use converse::{Rollup, ServiceTable};
 use indicatif::{ProgressBar, ProgressStyle};
 use lake::{Begun, HOUR_US, ImportReceipt, Lake, SourceIdentity};
+use model::CoverageTable;
 use serde_json::json;
 
 use crate::flow_input::{
     FlowArgs, Outcome, Piece, RejectLog, list_formats, malformed_text, print_losses, read_oriented,
 };
 use crate::output::{Format, Listing, bytes_text, grouped};
+use crate::seen::Seen;
 use crate::{Exit, Global};
 
 /// Rollup rows held before they are handed to the lake (about 150 bytes each).
@@ -31,7 +33,7 @@ pub(crate) struct Import {
 /// What became of one input.
 pub(crate) enum Done {
     /// Its flows are stored.
-    Stored(ImportReceipt, Box<Outcome>),
+    Stored(ImportReceipt, Box<Outcome>, CoverageTable),
     /// They were stored before.
     Before(ImportReceipt),
 }
@@ -48,10 +50,11 @@ impl Import {
         let mut table = ServiceTable::new();
         let mut listing = Listing::new(&["file", "format", "flows", "conversations", "status"]);
         let mut flows = 0;
+        let mut stored = Vec::new();
         let mut trouble = Trouble { inputs: pieces.len(), ..Trouble::default() };
         for piece in &pieces {
             match store(&mut lake, self.input.format(), piece, &rejects, &mut table, self.again) {
-                Ok(Done::Stored(receipt, outcome)) => {
+                Ok(Done::Stored(receipt, outcome, coverage)) => {
                     flows += receipt.flows;
                     print_losses(&outcome.summary);
                     let damage = damage_of(piece, &outcome);
@@ -62,6 +65,7 @@ impl Import {
                         outcome.format,
                         if damage.is_some() { "damaged" } else { "stored" },
                     );
+                    stored.push((receipt.format.clone(), coverage));
                     if let Some(damage) = damage {
                         anstream::eprintln!("\u{1b}[1;31merror:\u{1b}[0m {damage}");
                         trouble.damaged += 1;
@@ -78,6 +82,15 @@ impl Import {
         }
         rejects.finish()?;
         listing.summary = format!("{} flows stored in `{}`", grouped(flows), project.lake.display());
+        let seen = Seen::of_tables(stored.iter().map(|(format, table)| (format.as_str(), table)));
+        if seen.assessment.score.is_some() {
+            listing.summary.push_str(&format!("\nof this import: {}", seen.line()));
+            let count = coverage::gaps(&seen.assessment, &seen.baseline).len();
+            if count > 0 {
+                listing.summary.push_str("; `ringfence doctor` says what is missing");
+            }
+            listing.document(json!({ "items": listing.objects, "visibility": seen.json() }));
+        }
         listing.print(global.format_or(Format::Table))?;
         if let Some(sentence) = trouble.sentence() {
             bail!("{sentence}");
@@ -198,13 +211,15 @@ pub(crate) fn store(
         Ok(())
     })?;
     transaction.append_rollups(&rollup.drain())?;
+    transaction.append_coverage(&outcome.coverage());
     if outcome.damage.is_some() && transaction.flows() == 0 {
         // Nothing was gained: the error is all there is to say, and a mended file may be imported under this name.
         return Err(outcome.damage.map_or_else(|| anyhow::anyhow!("nothing was read"), Into::into));
     }
+    let coverage = transaction.coverage().clone();
     let receipt = transaction.commit()?;
     progress.finish_and_clear();
-    Ok(Done::Stored(receipt, Box::new(outcome)))
+    Ok(Done::Stored(receipt, Box::new(outcome), coverage))
 }
 
 /// The format that the first bytes of a file are in; the file is read from its beginning again.

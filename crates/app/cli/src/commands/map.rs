@@ -8,6 +8,7 @@ use model::format_time;
 use serde_json::json;
 
 use crate::output::{Format, Listing, bytes_text, grouped};
+use crate::seen::Seen;
 use crate::world::{WindowArgs, World};
 use crate::{Exit, Global, story};
 
@@ -58,14 +59,14 @@ impl Map {
         match format {
             Format::Dot => crate::output::print(&graph::to_dot(&graph))?,
             Format::Mermaid => crate::output::print(&graph::to_mermaid(&graph))?,
-            _ => listing(&graph).print(format)?,
+            _ => listing(&graph, &Seen::of(&world.lake, window)?).print(format)?,
         }
         Ok(Exit::Ok)
     }
 }
 
 /// The edges as rows, with the whole graph as the document.
-fn listing(graph: &Graph) -> Listing {
+fn listing(graph: &Graph, seen: &Seen) -> Listing {
     let mut listing = Listing::new(&[
         "client",
         "server",
@@ -119,9 +120,10 @@ fn listing(graph: &Graph) -> Listing {
                 "addresses": n.addresses, "scanner": n.scanner })
         })
         .collect();
-    listing.document(json!({ "nodes": nodes, "edges": listing.objects }));
+    listing.document(json!({ "nodes": nodes, "edges": listing.objects, "visibility": seen.json() }));
     let marked: Vec<String> = noise.iter().map(|(word, count)| format!("{count} {word}")).collect();
     let marked = if marked.is_empty() { String::new() } else { format!("; noise: {}", marked.join(", ")) };
-    listing.summary = format!("{} nodes, {} edges{marked}", graph.nodes.len(), graph.edges.len());
+    listing.summary =
+        format!("{} nodes, {} edges{marked}\n{}", graph.nodes.len(), graph.edges.len(), seen.line());
     listing
 }

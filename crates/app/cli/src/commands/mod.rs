@@ -6,6 +6,8 @@ pub(crate) use self::test::explanation;
 
 use crate::{Exit, Global};
 
+mod coverage;
+
 macro_rules! commands {
     ($($(#[$doc:meta])* $name:ident in $module:ident),* $(,)?) => {
         $(mod $module;)*

@@ -10,6 +10,7 @@ use propose::{Proposal, ProposeOptions, Width};
 use serde_json::json;
 
 use crate::output::{Format, Listing, grouped};
+use crate::seen::Seen;
 use crate::world::{AsOfArgs, WindowArgs, World, load_policy};
 use crate::{Exit, Global, UsageError, policy_files, proposal_files};
 
@@ -236,7 +237,9 @@ pub(crate) fn propose(
         Some(stored) => stored,
         None => segment::discover(&graph, &segment::DiscoverOptions::default()),
     };
-    let proposal = propose::propose(&graph, &segmentation, &ProposeOptions { as_of, ..options });
+    let seen = Seen::of(&world.lake, window)?;
+    let standing = seen.standing(&world.lake, window, &graph)?.into_iter().collect();
+    let proposal = propose::propose(&graph, &segmentation, &ProposeOptions { as_of, standing, ..options });
     Ok((graph, segmentation, proposal))
 }
 
@@ -264,7 +267,9 @@ impl Propose {
             existing: existing.clone(),
             ..ProposeOptions::default()
         };
-        let (_, _, mut proposal) = propose(&world, self.window.window()?, options)?;
+        let window = self.window.window()?;
+        let (_, _, mut proposal) = propose(&world, window, options)?;
+        let seen = Seen::of(&world.lake, window)?;
         if let Some(existing) = &existing {
             // What people wrote stays where it is.
             proposal.policy.documents.retain(|entry| !existing.documents.contains(entry));
@@ -291,13 +296,13 @@ impl Propose {
             Format::Html | Format::Dot | Format::Mermaid | Format::Junit => {
                 return Err(UsageError("a proposal prints as table, json, ndjson, csv or yaml".to_owned()).into());
             }
-            format => listing(&proposal)?.print(format)?,
+            format => listing(&proposal, &seen)?.print(format)?,
         }
         Ok(Exit::Ok)
     }
 }
 
-fn listing(proposal: &Proposal) -> anyhow::Result<Listing> {
+fn listing(proposal: &Proposal, seen: &Seen) -> anyhow::Result<Listing> {
     let mut listing = Listing::new(&["rule", "from", "to", "services", "flows", "clients", "servers", "confidence", "why"]);
     for rule in &proposal.rules {
         let services: Vec<String> = rule.services.iter().map(ToString::to_string).collect();
@@ -319,11 +324,16 @@ fn listing(proposal: &Proposal) -> anyhow::Result<Listing> {
         let files: serde_json::Map<_, _> =
             policy::format(&proposal.policy).into_iter().map(|(file, text)| (file, json!(text))).collect();
         object.insert("files".to_owned(), files.into());
+        object.insert("visibility".to_owned(), seen.json());
     }
     listing.document(document);
     let mut summary = format!("\n{} rules, width {}\n", proposal.rules.len(), proposal.chosen);
     for sentence in &proposal.explanation {
         summary.push_str(&format!("{sentence}\n"));
+    }
+    summary.push_str(&format!("{}\n", seen.line()));
+    for review in &proposal.needs_review {
+        summary.push_str(&format!("needs review: {}: {}\n", review.segment, review.reason));
     }
     if !proposal.quarantined.is_empty() {
         summary.push_str(&format!("\nnot allowed, for a person to look at ({}):\n", proposal.quarantined.len()));

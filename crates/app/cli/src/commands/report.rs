@@ -7,6 +7,7 @@ use propose::ProposeOptions;
 use report::{Story, StoryFrontierPoint, StoryNumbers, StoryQuarantined};
 
 use crate::output::Format;
+use crate::seen::learnt_within;
 use crate::world::{AsOfArgs, WindowArgs};
 use crate::{Exit, Global, UsageError, story};
 
@@ -61,6 +62,7 @@ impl Segmentation {
         let story = Story {
             numbers: StoryNumbers {
                 workloads: graph.nodes.iter().filter(|n| n.kind == graph::NodeKind::Workload).count() as u64,
+                learnt_within: learnt_within(&set, window).0 as u64,
                 ..story::numbers(&world, &replay)?
             },
             unassigned: story::unassigned(&segmentation),

@@ -7,6 +7,7 @@ use model::IpSet;
 use simulate::{Replay, SimulateOptions};
 
 use crate::output::{Format, Listing, grouped, percent};
+use crate::seen::{Seen, learnt_text, learnt_within};
 use crate::world::{AsOfArgs, WindowArgs, World};
 use crate::{Exit, Global};
 
@@ -50,8 +51,10 @@ impl Simulate {
         let (world, at) = self.as_of.open(global)?;
         let (files, set) = world.policy(&self.paths)?;
         let resolved = world.resolve(&files, &set, at)?;
-        let replay = replay(&world, &resolved, self.window.window()?, at)?;
-        listing(&replay)?.print(global.format_or(Format::Table))?;
+        let window = self.window.window()?;
+        let replay = replay(&world, &resolved, window, at)?;
+        let seen = Seen::of(&world.lake, window)?;
+        listing(&replay, &seen, learnt_within(&set, window))?.print(global.format_or(Format::Table))?;
         if replay.conversations.total == replay.conversations.unmanaged {
             let problem = "nothing in the window is governed by a rule, so nothing can be said of coverage; widen --from and \
                            --to, or check the scopes of the policy";
@@ -65,7 +68,7 @@ impl Simulate {
     }
 }
 
-fn listing(replay: &Replay) -> anyhow::Result<Listing> {
+fn listing(replay: &Replay, seen: &Seen, learnt: (usize, usize)) -> anyhow::Result<Listing> {
     let mut listing = Listing::new(&["would_block", "service", "flows", "why", "plausibility"]);
     for blocked in &replay.blocked {
         listing.objects.push(serde_json::to_value(blocked)?);
@@ -78,7 +81,12 @@ fn listing(replay: &Replay) -> anyhow::Result<Listing> {
             plausibility.as_str().unwrap_or_default().to_owned(),
         ]);
     }
-    listing.document(serde_json::to_value(replay)?);
+    let mut document = serde_json::to_value(replay)?;
+    if let Some(object) = document.as_object_mut() {
+        object.insert("visibility".to_owned(), seen.json());
+        object.insert("rules_learnt_in_window".to_owned(), learnt.0.into());
+    }
+    listing.document(document);
     let estimate = &replay.false_block_estimate;
     listing.summary = format!(
         "{} connections: {} allowed, {} would be blocked, {} unknown, {} unmanaged\n\
@@ -100,5 +108,9 @@ fn listing(replay: &Replay) -> anyhow::Result<Listing> {
         percent(estimate.high),
         replay.unused_rules.len(),
     );
+    listing.summary.push_str(&format!("\n{}", seen.line()));
+    if let Some(text) = learnt_text(learnt) {
+        listing.summary.push_str(&format!("\nnote: {text}"));
+    }
     Ok(listing)
 }

@@ -169,9 +169,9 @@ fn evidence_of(set: &policy::PolicySet, id: &str) -> Option<Evidence> {
 }
 
 fn evidence_json(evidence: &Evidence) -> Value {
-    let Evidence { flows, days, last_seen, confidence, clients, servers } = evidence;
+    let Evidence { flows, days, last_seen, confidence, clients, servers, visibility } = evidence;
     json!({ "flows": flows, "days": days, "last_seen": last_seen, "confidence": confidence, "clients": clients,
-        "servers": servers })
+        "servers": servers, "visibility": visibility })
 }
 
 fn evidence_text(evidence: &Evidence) -> String {
@@ -184,6 +184,9 @@ fn evidence_text(evidence: &Evidence) -> String {
     }
     if let Some(confidence) = evidence.confidence {
         text.push_str(&format!(", confidence {confidence:.2}"));
+    }
+    if let Some(visibility) = evidence.visibility {
+        text.push_str(&format!(", visibility {visibility}"));
     }
     text
 }

@@ -12,6 +12,7 @@ use report::{
 use serde_json::json;
 use simulate::Evaluator;
 
+use super::seen;
 use crate::world::World;
 
 /// The map of a graph, grouped by segments, or by label keys.
@@ -57,6 +58,7 @@ pub(crate) fn map_story(
         windows: windows(world, &[("observed", window)]),
         sources: sources(world),
         dropped: Vec::new(),
+        visibility: seen::visibility(world, graph, window),
         groups: groups(graph, segmentation, &place),
         nodes,
         edges,

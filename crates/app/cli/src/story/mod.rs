@@ -4,6 +4,7 @@ mod attack;
 mod map;
 mod replay;
 mod rules;
+mod seen;
 mod truth;
 
 pub(crate) use crate::commands::{frontier, quarantined};

@@ -14,6 +14,7 @@ pub(crate) fn numbers(world: &World, replay: &Replay) -> anyhow::Result<StoryNum
         conversations: replay.conversations.total,
         workloads: world.inventory.workloads().len() as u64,
         ari: None,
+        learnt_within: 0,
         holdout_flows: replay.flows_total,
         holdout_allowed: replay.allowed,
         holdout_would_block: replay.would_block,

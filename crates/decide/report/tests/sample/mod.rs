@@ -65,6 +65,7 @@ pub(crate) fn story() -> Story {
             conversations: 612,
             workloads: 30,
             ari: Some(0.93),
+            learnt_within: 0,
             holdout_flows: 18_204,
             holdout_allowed: 18_167,
             holdout_would_block: 21,

@@ -187,6 +187,7 @@ pub(super) fn map() -> MapStory {
             },
         ],
         dropped: vec![StoryDropped { reason: "data before its template".into(), records: 34, bytes: 1_988 }],
+        visibility: Some(seen()),
         edges: edges(&nodes),
         groups,
         nodes,
@@ -272,4 +273,57 @@ fn edges(nodes: &[StoryNode]) -> Vec<StoryEdge> {
         }
     }
     edges
+}
+
+/// Two routers over a day: one lost some, one was silent for three hours.
+fn seen() -> StoryVisibility {
+    let cell = |hour: usize, router: usize| match (router, hour) {
+        (0, 9) => Some(0.62),
+        (0, 10) => Some(0.93),
+        (1, 3..6) => Some(0.0),
+        (1, 20) => Some(0.31),
+        (2, 0..8) => None,
+        (2, _) => Some(0.02),
+        _ => Some(1.0),
+    };
+    let row = |router: usize, name: &str, source: &str, score: f64, why: &str| StoryExporter {
+        name: name.into(),
+        source: source.into(),
+        flows: 52_486,
+        score,
+        cells: (0..24).map(|hour| cell(hour, router)).collect(),
+        why: why.into(),
+    };
+    StoryVisibility {
+        score: 0.912,
+        why: "3 exporters: 0.978 of records kept; 3 of 64 expected exporter-hours without a word".into(),
+        unseen: 2,
+        columns: (0..24).map(|hour| minute(hour * 60)).collect(),
+        column_hours: 1,
+        exporters: vec![
+            row(
+                2,
+                "core-switch <b>",
+                "sflow",
+                0.02,
+                "sampling (up to 1 in 1000) shows 0.020 of conversations",
+            ),
+            row(1, "10.20.0.2", "netflow", 0.87, "silent in 3 of 24 hours that it usually reports in"),
+            row(0, "10.20.0.1", "netflow", 0.978, "0.978 of its records were kept"),
+        ],
+        gaps: vec![
+            StoryGap {
+                exporter: "10.20.0.2".into(),
+                what: "silent in 3 hours that it usually reports in, the last of them 2026-11-20 13:00"
+                    .into(),
+                remedy: "`ringfence import` what was collected elsewhere for those hours, if anything was"
+                    .into(),
+            },
+            StoryGap {
+                exporter: "core-switch <b>".into(),
+                what: "samples one packet in 1000: 2.0 % of conversations show (of 20 packets)".into(),
+                remedy: "turn sampling off, or add a second source for the same workloads".into(),
+            },
+        ],
+    }
 }

@@ -120,6 +120,7 @@ fn evidence() -> impl Strategy<Value = Option<Evidence>> {
         confidence,
         clients,
         servers: clients,
+        visibility: confidence,
     }))
 }
 
