@@ -74,7 +74,7 @@ impl HourScore {
         let kernel = shared.kernel.get(&(Arc::clone(&row.source), row.hour)).copied().unwrap_or(0.0);
         let all = [
             // What the kernel dropped shows in the numbers too, where an exporter has them: not twice.
-            ("on the way, by sequence numbers", numbers),
+            ("lost on the way, by its numbers", numbers),
             (
                 "dropped by the kernel, beyond that",
                 if kernel > numbers { (kernel - numbers) / (1.0 - numbers) } else { 0.0 },

@@ -90,11 +90,9 @@ fn one(listing: &mut Listing, exporter: &ExporterScore, at: Micros, hour: Option
     let why = match hour {
         None => String::from("silent, and usually is not"),
         Some(hour) => {
-            let mut parts: Vec<String> = hour
-                .factors
-                .iter()
-                .map(|(why, left)| format!("{} kept of what was {why}", share(*left)))
-                .collect();
+            let lost = |left: f64| format!("{:.3}", 1.0 - left);
+            let mut parts: Vec<String> =
+                hour.factors.iter().map(|(why, left)| format!("(1 - {} {why})", lost(*left))).collect();
             if hour.sampled < 1.0 {
                 parts.push(format!("{} of conversations sampled", share(hour.sampled)));
             }
