@@ -47,7 +47,8 @@ impl FlowArgs {
 
     /// Every input, folders expanded; standard input is spooled to a file first, so that it can be read twice.
     pub(crate) fn pieces(&self) -> anyhow::Result<Vec<Piece>> {
-        if self.format() != "auto" && intake::find(self.format()).is_none() {
+        let mapped = self.format().starts_with("mapping:");
+        if self.format() != "auto" && !mapped && intake::find(self.format()).is_none() {
             let known: Vec<_> = intake::SOURCES.iter().map(|s| s.name).collect();
             return Err(UsageError(format!(
                 "no flow format is called `{}`; the formats are {}, or `auto`",

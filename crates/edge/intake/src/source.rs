@@ -8,7 +8,7 @@ use model::FlowBatch;
 use crate::error::IntakeError;
 use crate::ledger::{Ledger, OnReject, Reject, Summary};
 use crate::sources::{
-    aws_network_firewall, aws_vpc, azure, gcp, hubble, netflow, packets, sflow, suricata, zeek,
+    aws_network_firewall, aws_vpc, azure, gcp, hubble, mapped, netflow, packets, sflow, suricata, zeek,
 };
 use crate::unpack::Packing;
 
@@ -34,6 +34,8 @@ pub static SOURCES: &[&Source] = &[
     &zeek::SOURCE,
     &suricata::SOURCE,
     &hubble::SOURCE,
+    &mapped::CSV,
+    &mapped::JSON,
 ];
 
 /// A flow format.
@@ -190,7 +192,7 @@ impl Input {
     }
 
     /// Reads the first bytes without consuming them. An error behind them waits for whoever reads that far.
-    fn peek(&mut self) -> Result<Vec<u8>, IntakeError> {
+    pub(crate) fn peek(&mut self) -> Result<Vec<u8>, IntakeError> {
         let mut head = Vec::with_capacity(HEAD_BYTES);
         let mut reader = std::mem::replace(&mut self.reader, Box::new(io::empty()));
         let outcome = reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head);
@@ -227,11 +229,15 @@ pub fn detect(head: &[u8]) -> Option<&'static Source> {
     SOURCES.iter().copied().find(|source| (source.detect)(head))
 }
 
-/// Starts reading an input in a named format, or by its content when the format is `auto`. What is compressed is unpacked.
+/// Starts reading an input in a named format, by its content when the format is `auto`, or as a mapping file says when it is
+/// `mapping:FILE`. What is compressed is unpacked.
 ///
 /// # Errors
 /// When no format has the name, or `auto` recognises nothing, or the input cannot be read or is empty.
 pub fn open(format: &str, mut input: Input) -> Result<Box<dyn FlowReader>, IntakeError> {
+    if let Some(file) = format.strip_prefix(mapped::PREFIX) {
+        return mapped::open_mapped(file, input.unpacked()?);
+    }
     if format != "auto" {
         let source = find(format).ok_or_else(|| IntakeError::UnknownFormat {
             name: format.to_owned(),

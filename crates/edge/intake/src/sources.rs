@@ -5,6 +5,7 @@ pub(crate) mod aws_vpc;
 pub(crate) mod azure;
 pub(crate) mod gcp;
 pub(crate) mod hubble;
+pub(crate) mod mapped;
 pub(crate) mod netflow;
 pub(crate) mod packets;
 pub(crate) mod sflow;

@@ -8,6 +8,7 @@ mod aws;
 mod cloud;
 mod damage;
 mod listener;
+mod mapped;
 mod netflow_parser;
 mod netflow_table;
 mod netgauze;
