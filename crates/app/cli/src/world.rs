@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::bail;
-use converse::Rollup;
+use converse::{Handovers, SplitRollup};
 use graph::{BuildOptions, Graph};
-use lake::{EdgeQuery, HOUR_US, Lake};
+use lake::{EdgeQuery, FlowFilter, HOUR_US, Lake};
 use model::{Conversation, Inventory, Micros, Packet, Service, TimeWindow, Workload, parse_time};
 use policy::{PolicySet, Resolved};
 
@@ -94,8 +94,10 @@ impl World {
     /// Who talked to whom in a window, by the owners of the addresses at the time.
     pub(crate) fn conversations(&self, window: TimeWindow) -> anyhow::Result<Vec<Conversation>> {
         let query = EdgeQuery { window, cuts: lake::identity_changes(&self.inventory, window) };
-        let mut ends = Rollup::new(HOUR_US);
+        let handovers = Handovers::of(&self.inventory, window, HOUR_US);
+        let mut ends = SplitRollup::new(&handovers);
         let mut rows = self.lake.edges(&query, &mut |batch| ends.add(batch))?;
+        handovers.mend(&mut rows, |hour, visit| self.lake.visit_flows(&FlowFilter::of(hour), visit))?;
         rows.extend(ends.drain());
         Ok(converse::resolve(rows, &self.inventory))
     }
@@ -155,9 +157,13 @@ impl World {
         Ok(addresses)
     }
 
-    /// What people call an address.
+    /// What people call an address: its workload, else the name that it was looked up by then.
     pub(crate) fn name_of(&self, ip: model::Ip, at: Micros) -> String {
-        self.inventory.owner(ip, at).map_or_else(|| ip.to_string(), |w| w.id.0.clone())
+        match (self.inventory.owner(ip, at), self.inventory.name_of(ip, at)) {
+            (Some(workload), _) => workload.id.0.clone(),
+            (None, Some(name)) => format!("{ip} ({name})"),
+            (None, None) => ip.to_string(),
+        }
     }
 }
 

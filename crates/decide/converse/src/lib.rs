@@ -6,6 +6,7 @@
 //! from every batch, and [`orient`] weighs it with what the port numbers, the ICMP types and the few telling TCP flags
 //! say. What stays open is `unknown`, with no confidence; it is rolled up all the same, so that nothing is lost.
 
+mod handover;
 mod orient;
 mod ports;
 mod resolve;
@@ -13,6 +14,7 @@ mod rollup;
 mod stitch;
 mod table;
 
+pub use handover::{Handovers, SplitRollup};
 pub use orient::orient;
 pub use resolve::resolve;
 pub use rollup::Rollup;

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{AddressClaim, Criticality, Inventory, Ip, Micros, TimeWindow, Workload, WorkloadId};
+use model::{
+    Account, AddressClaim, Criticality, Inventory, Ip, JoinOptions, LIST, LIST_RANK, Micros, TimeWindow,
+    Workload, WorkloadId,
+};
 use rusqlite::{Connection, params};
 
 use crate::Lake;
@@ -73,14 +76,18 @@ impl Lake {
         Ok(receipt)
     }
 
-    /// The inventory; with a moment, names, labels and criticality are those recorded last before it. What was first
-    /// recorded later counts as having been so all along: lists are imported after the fact.
+    /// The inventory of lists and of what systems say; with a moment, names, labels and criticality are those recorded
+    /// last before it. What was first recorded later counts as having been so all along: lists are imported after the
+    /// fact. Where sources contradict each other, see [`Inventory::overlaps`].
     ///
     /// # Errors
     /// When the state cannot be read.
     pub fn inventory(&self, as_of: Option<Micros>) -> Result<Inventory, LakeError> {
-        let workloads = self.workloads(as_of.unwrap_or(Micros::MAX))?;
-        Inventory::new(workloads).map_err(LakeError::SharedAddress)
+        let as_of = as_of.unwrap_or(Micros::MAX);
+        let workloads = self.workloads(as_of)?;
+        let (mut accounts, names) = self.words(as_of)?;
+        accounts.push(Account { source: LIST.to_owned(), rank: LIST_RANK, scope: String::new(), workloads });
+        Ok(Inventory::of(accounts, names, JoinOptions::default()))
     }
 
     fn workloads(&self, as_of: Micros) -> Result<Vec<Workload>, LakeError> {
@@ -129,11 +136,8 @@ impl Lake {
 /// The moments within a window, its ends left out, at which an address changes hands: where a query for edges has to
 /// keep sums apart. Sorted.
 pub fn identity_changes(inventory: &Inventory, window: TimeWindow) -> Vec<Micros> {
-    let claims = inventory.workloads().iter().flat_map(|workload| &workload.addresses);
-    let moments: BTreeSet<Micros> = claims
-        .flat_map(|claim| [claim.from, claim.to])
-        .filter(|at| window.from < *at && *at < window.to)
-        .collect();
+    let changes = inventory.changes().into_iter().map(|(_, at)| at);
+    let moments: BTreeSet<Micros> = changes.filter(|at| window.from < *at && *at < window.to).collect();
     moments.into_iter().collect()
 }
 

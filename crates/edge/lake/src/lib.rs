@@ -34,6 +34,7 @@ mod schema;
 mod spool;
 mod state;
 mod sums;
+mod words;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -50,6 +51,7 @@ pub use flows::{FlowFilter, FlowGroup, FlowKey};
 pub use health::Stats;
 pub use import::{Begun, ImportReceipt, ImportTx, SourceIdentity};
 pub use layout::{DAY_US, HOUR_US, Relation};
+pub use words::{Words, WordsReceipt};
 
 /// An open lake. One process writes to it at a time; any number read.
 #[derive(Debug)]

@@ -14,8 +14,11 @@ use crate::import::{ImportReceipt, SourceIdentity, now};
 use crate::part::Part;
 
 /// What each version of the store adds, in order; never changed once released.
-const MIGRATIONS: [(&str, &str); 2] =
-    [("first tables", include_str!("migrations/1.sql")), ("coverage", include_str!("migrations/2.sql"))];
+const MIGRATIONS: [(&str, &str); 3] = [
+    ("first tables", include_str!("migrations/1.sql")),
+    ("coverage", include_str!("migrations/2.sql")),
+    ("words of systems", include_str!("migrations/3.sql")),
+];
 
 /// An open store.
 #[derive(Debug)]

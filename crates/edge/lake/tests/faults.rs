@@ -97,7 +97,7 @@ fn a_state_of_a_later_version_is_refused() {
     drop(store);
     for error in [Lake::open(folder.path()).unwrap_err(), Lake::open_read(folder.path()).unwrap_err()] {
         let said = error.to_string();
-        assert!(said.contains("newer ringfence (state version 7, this one knows up to 2)"), "{said}");
+        assert!(said.contains("newer ringfence (state version 7, this one knows up to 3)"), "{said}");
     }
 }
 

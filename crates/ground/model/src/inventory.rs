@@ -353,5 +353,9 @@ mod tests {
         let told = [9, 10, 50, 60, 100].map(|at| inventory.name_of(ip, at));
         assert_eq!(told, [None, Some("old.example"), Some("new.example"), Some("old.example"), None]);
         assert!(inventory.owner(ip, 50).is_none());
+        let owned = account(LIST, LIST_RANK, "", vec![workload("a", &[("10.0.0.1", 20, 30)])]);
+        let names = vec![name(10, 25, "old.example"), name(50, 60, "new.example")];
+        let inventory = Inventory::of(vec![owned], names, JoinOptions::default());
+        assert_eq!(inventory.workloads()[0].labels["dns"], "old.example");
     }
 }

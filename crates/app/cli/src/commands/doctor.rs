@@ -78,6 +78,7 @@ impl Doctor {
         };
         add(listing, ["holds", &holds, &lost, advice]);
         coverage(&lake, listing)?;
+        who(&lake, listing)?;
         Ok(damages.len())
     }
 
@@ -110,6 +111,18 @@ fn coverage(lake: &Lake, listing: &mut Listing) -> anyhow::Result<()> {
         let advice = "clocks that are wrong: `ringfence flows --coverage --by hour` shows whose, --from and --to leave them out";
         add(listing, ["odd-times", &what, "", advice]);
     }
+    Ok(())
+}
+
+/// Who exists, and whether sources contradict each other about it.
+fn who(lake: &Lake, listing: &mut Listing) -> anyhow::Result<()> {
+    let inventory = lake.inventory(None)?;
+    let (told, advice) = match inventory.overlaps().len() {
+        0 => (String::new(), ""),
+        count => (format!("{} claims overlap", grouped(count as u64)), "`ringfence inventory check`"),
+    };
+    let workloads = format!("{} workloads", grouped(inventory.workloads().len() as u64));
+    add(listing, ["inventory", &workloads, &told, advice]);
     Ok(())
 }
 

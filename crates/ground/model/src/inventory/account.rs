@@ -169,6 +169,7 @@ impl Inventory {
         });
         let overlaps = overlaps.collect();
         let name_index = name_index(&names);
+        label_names(&mut workloads, &names);
         Self { workloads, index, scoped, overlaps, names, name_index }
     }
 
@@ -289,13 +290,27 @@ fn scoped(spans: &[Span], accounts: &[Account], options: JoinOptions) -> BTreeMa
     of_scope.into_iter().map(build).collect()
 }
 
+/// The label `dns` of workloads that have none: the latest name that was good for an address while it was theirs.
+fn label_names(workloads: &mut [Workload], names: &[AddressName]) {
+    for workload in workloads.iter_mut().filter(|w| !names.is_empty() && !w.labels.contains_key("dns")) {
+        let of_claim = |claim: &AddressClaim| {
+            let of_ip = &names[names.partition_point(|n| n.ip < claim.ip)..];
+            // Sorted by time: the last that begins before the claim ends, if it still was good when the claim began.
+            let before = of_ip.partition_point(|n| n.ip == claim.ip && n.from < claim.to);
+            of_ip[..before].last().filter(|n| n.to > claim.from).map(|n| (n.from, &n.name))
+        };
+        if let Some((_, name)) = workload.addresses.iter().filter_map(of_claim).max() {
+            workload.labels.insert(String::from("dns"), name.clone());
+        }
+    }
+}
+
 /// Names by address and time: the one that was good last counts, the first in the alphabet of several.
 fn name_index(names: &[AddressName]) -> IntervalIndex {
     let spans = names.iter().enumerate().map(|(index, name)| Span {
         ip: name.ip,
         from: name.from,
         to: name.to,
-        // Sorted by time and then name: of one moment the first gets the greater rank.
         rank: name.from,
         owner: index as u32,
         origin: 0,
