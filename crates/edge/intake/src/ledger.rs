@@ -59,6 +59,9 @@ pub struct ExporterNotes {
     pub shifted_datagrams: u64,
     /// How often it started anew; its templates were forgotten each time.
     pub restarts: u64,
+    /// Records with times that cannot be, in sets whose padding is not zero: most likely they were read by a template of
+    /// the same number that means something else.
+    pub unlikely_records: u64,
 }
 
 /// What an exporter's sequence numbers say.
@@ -167,6 +170,7 @@ impl Summary {
                 }
                 sum.shifted_datagrams += notes.shifted_datagrams;
                 sum.restarts += notes.restarts;
+                sum.unlikely_records += notes.unlikely_records;
             }
         }
         self.attributed.merge(&other.attributed);
@@ -287,6 +291,13 @@ impl Ledger {
         if let Some(notes) = self.summary.notes(&exporter.0) {
             notes.clock_shift_us = by;
             notes.shifted_datagrams += 1;
+        }
+    }
+
+    /// Notes records that were most likely read by the wrong template.
+    pub(crate) fn unlikely(&mut self, exporter: &Exporter, records: u64) {
+        if let Some(notes) = self.summary.notes(&exporter.0) {
+            notes.unlikely_records += records;
         }
     }
 

@@ -42,7 +42,8 @@ pub(crate) static SOURCE: Source = Source {
     description: "Datagrams that routers, firewalls and probes send to their collector. Reads captures of them (pcap and \
                   pcapng; Ethernet with VLAN tags, raw IP, Linux cooked, loopback; IPv4 and IPv6) and files of datagrams \
                   one after the other. Versions may be mixed; templates and sampling rates are learnt on the way, and \
-                  sets that come before their template wait for it.",
+                  sets that come before their template wait for it. A flow's totals count where no deltas are given. The \
+                  times are the exporter's own; a collector that receives mends those of wrong clocks.",
     status: Status::Verified,
     detect,
     open,

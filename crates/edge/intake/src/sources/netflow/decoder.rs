@@ -32,6 +32,9 @@ pub(super) struct Message {
     pub(super) offset: u64,
 }
 
+/// How many exporters an empty batch may list.
+const EXPORTERS_LISTED: usize = 1_024;
+
 pub(super) const NOT_FLOWS: &str = "datagram is not netflow or ipfix";
 const SHORT: &str = "datagram shorter than its header";
 const TRAILING: &str = "bytes after the datagram's end";
@@ -75,6 +78,11 @@ impl Decoder {
     ) -> usize {
         let Datagram { bytes, framing, .. } = datagram;
         let rows = batch.len();
+        if rows == 0 && batch.exporters.len() > EXPORTERS_LISTED {
+            // An emptied batch keeps its exporters, which nobody refers to any more: addresses that are made up would pile
+            // up in it.
+            batch.exporters.clear();
+        }
         ledger.nobody();
         let mut used = self.one(&datagram, bytes, batch, ledger);
         if framing == Framing::Packet {
@@ -161,7 +169,7 @@ impl Decoder {
             let step = Step { records: u32::from(header.count), options: 0, missing: Jump::Records };
             state.sequence(message, number, step, ledger);
         }
-        let exporter = batch.intern_exporter(&state.name);
+        let exporter = state.listed_in(batch);
         let base = batch.len();
         header.records(&bytes[..length], exporter, batch);
         move_times(batch, base, message.times.shift);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use model::{Exporter, Micros};
+use model::{Exporter, FlowBatch, Micros};
 use netset::Ip;
 
 use super::clock::{Life, Restarts, Skew};
@@ -56,6 +56,9 @@ impl Limits {
 const LIMIT: &str = "limit on templates reached";
 const FORGOTTEN: &str = "exporter forgotten, limit on exporters reached";
 
+/// How long a batch's list of exporters is searched.
+const SEARCHED: usize = 64;
+
 /// Bytes of a name that is believed to be one.
 const NAME_MAX: usize = 255;
 
@@ -95,6 +98,8 @@ pub(super) struct State {
     fields: usize,
     /// How many more it may have.
     room: usize,
+    /// Where it stood in the batch that was written last.
+    listed: usize,
     /// Whether it sent anything since it was last looked at, or since its first datagram.
     heard: bool,
 }
@@ -245,8 +250,28 @@ impl State {
             restarts: Restarts::default(),
             fields: 0,
             room: 0,
+            listed: 0,
             heard: false,
         }
+    }
+
+    /// Its index in a batch's list of exporters. It is mostly where it was: a search of the list for each datagram would take
+    /// long when there are hundreds, and longer when thousands are made up. A list so long may name one twice instead.
+    pub(super) fn listed_in(&mut self, batch: &mut FlowBatch) -> u32 {
+        let there = batch.exporters.get(self.listed).is_some_and(|known| Arc::ptr_eq(&known.0, &self.name.0));
+        if !there {
+            if batch.exporters.len() > SEARCHED {
+                batch.exporters.push(self.name.clone());
+                self.listed = batch.exporters.len() - 1;
+            } else {
+                self.listed = batch.intern_exporter(&self.name) as usize;
+                if let Some(known) = batch.exporters.get(self.listed) {
+                    // Of another decoder, or of before it was forgotten: from now on it is known by its place.
+                    self.name = known.clone();
+                }
+            }
+        }
+        self.listed as u32
     }
 
     /// The template for a set.

@@ -7,8 +7,9 @@ use netset::Ip;
 
 use super::decoder::Message;
 
-/// What a waiting set costs beside its bytes.
-const OVERHEAD: usize = 128;
+/// What a waiting set costs beside its bytes: a queue of four is what the first of a template takes, and its places in the
+/// map and in the order.
+const OVERHEAD: usize = 640;
 
 /// A set that waits for its template.
 pub(super) struct Waiting {
@@ -114,7 +115,7 @@ mod tests {
 
     #[test]
     fn room_is_kept() {
-        let mut pending = Pending::new(1_000);
+        let mut pending = Pending::new(3 * OVERHEAD + 650);
         assert!(pending.add(waiting(1, 256, 200)).is_empty());
         assert!(pending.add(waiting(1, 257, 200)).is_empty());
         assert!(pending.add(waiting(1, 256, 200)).is_empty());

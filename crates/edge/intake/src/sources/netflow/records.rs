@@ -12,6 +12,10 @@ use super::template::{Operation, Template};
 use crate::frame::{self, Packet, Selector};
 use crate::ledger::{Ledger, Place};
 
+/// Microseconds.
+const DAY: i64 = 86_400_000_000;
+const YEAR: i64 = 365 * DAY;
+
 const NO_ADDRESSES: &str = "record without addresses";
 const BAD_RECORD: &str = "record does not fit its set";
 const BAD_RATE: &str = "sampling rate refused";
@@ -37,6 +41,7 @@ impl Run<'_> {
                 let how = (self.message.times, self.state.samplers.have_interfaces());
                 columns::fixed(self.template, stride, whole, how, batch, self.scratch);
                 self.finish(batch, base);
+                self.doubt(&set[whole.len()..], batch, base, ledger);
                 if !self.template.plan.details.is_empty() {
                     for (row, record) in (base..).zip(whole.chunks_exact(stride)) {
                         finish::add_details(
@@ -116,8 +121,23 @@ impl Run<'_> {
         batch.present[row] = FlowBatch::HAS_COUNTS | selector | flags;
     }
 
+    /// Padding that is not zero is legal and rare. Where times that cannot be come with it, the records were most likely
+    /// laid out by another template than the one at hand.
+    fn doubt(&self, padding: &[u8], batch: &FlowBatch, base: usize, ledger: &mut Ledger) {
+        if padding.iter().all(|byte| *byte == 0) {
+            return;
+        }
+        let (export, times) = (self.message.times.export, batch.start[base..].iter().zip(&batch.end[base..]));
+        let cannot_be =
+            |start: i64, end: i64| end < start || start > export + DAY || end < export.saturating_sub(YEAR);
+        let unlikely = times.filter(|(start, end)| cannot_be(**start, **end)).count();
+        if unlikely > 0 {
+            ledger.unlikely(&self.state.name, unlikely as u64);
+        }
+    }
+
     fn finish(&mut self, batch: &mut FlowBatch, base: usize) {
-        let exporter = batch.intern_exporter(&self.state.name);
+        let exporter = self.state.listed_in(batch);
         let times = self.message.times;
         finish::finish(self.template, batch, base, times, exporter, &self.state.samplers, self.scratch);
     }

@@ -152,13 +152,29 @@ fn clocks_that_are_wrong_are_mended_by_those_who_receive() {
     five[24 + 24..24 + 28].copy_from_slice(&UPTIME_MS.to_be_bytes());
     for bytes in [&nine, &ten, &five] {
         let (moved, notes) = times(Decoder::default().mending_clocks(), sent + hour, bytes);
-        let expected = crate::ExporterNotes { clock_shift_us: hour, shifted_datagrams: 1, restarts: 0 };
+        let expected =
+            crate::ExporterNotes { clock_shift_us: hour, shifted_datagrams: 1, ..Default::default() };
         assert_eq!((moved, notes), (hour, Some(expected)));
         // Not far enough, not known, or not ours to mend.
         assert_eq!(times(Decoder::default().mending_clocks(), sent + 60_000_000, bytes), (0, None));
         assert_eq!(times(Decoder::default().mending_clocks(), 0, bytes), (0, None));
         assert_eq!(times(Decoder::default(), sent + hour, bytes), (0, None));
     }
+}
+
+#[test]
+fn records_read_by_the_wrong_template_are_doubted() {
+    let layout = [&BASE[..], &[(150, 4), (151, 4)]].concat();
+    let unlikely = |start: u32, padding: &[u8]| {
+        let times = [start, EXPORT_S].map(u32::to_be_bytes).concat();
+        let data = [&record(1, 2, (3, 4), 6, 5)[..], &times, padding].concat();
+        let bench = decoded(&[ipfix(0, 0, &[set(2, &template(256, &layout)), set(256, &data)])]);
+        assert_eq!(bench.flows.len(), 1, "they are handed out all the same");
+        bench.ledger.summary.exporters.get("192.0.2.1").map(|notes| notes.unlikely_records)
+    };
+    assert_eq!(unlikely(EXPORT_S + 1, &[1, 2]), Some(1));
+    assert_eq!(unlikely(EXPORT_S + 1, &[0, 0]), None);
+    assert_eq!(unlikely(EXPORT_S - 1, &[1, 2]), None);
 }
 
 #[test]
