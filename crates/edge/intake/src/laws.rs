@@ -5,6 +5,7 @@ use std::io::Cursor;
 use model::FlowBatch;
 use proptest::prelude::*;
 
+use crate::sources::mapped::parquet;
 use crate::sources::netflow::tests::{capture, sample_v9};
 use crate::sources::packets::tests::sample_capture;
 use crate::sources::sflow::tests::sample_datagram;
@@ -19,6 +20,7 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ("sflow", capture(&[sample_datagram()])),
         ("pcap", sample_capture()),
     ];
+    samples.extend(parquet::tests::samples().map(|sample| ("parquet", sample)));
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/samples");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

@@ -36,6 +36,7 @@ pub static SOURCES: &[&Source] = &[
     &hubble::SOURCE,
     &mapped::CSV,
     &mapped::JSON,
+    &mapped::PARQUET,
 ];
 
 /// A flow format.
@@ -263,7 +264,6 @@ fn hint(head: &[u8]) -> String {
     let known: Vec<_> = SOURCES.iter().map(|source| source.title).collect();
     let looks = match head {
         [b'P', b'K', 3, 4, ..] => "it is a ZIP archive; unpack it first".to_owned(),
-        [b'P', b'A', b'R', b'1', ..] => "it is a Parquet file".to_owned(),
         _ => {
             let shown: String = head
                 .iter()

@@ -4,7 +4,7 @@
 pub(crate) mod bytes;
 pub(crate) mod json;
 mod records;
-mod sink;
+pub(crate) mod sink;
 pub(crate) mod times;
 pub(crate) mod values;
 

@@ -1,7 +1,7 @@
 //! AWS VPC flow logs as text: one record a line, fields by name.
 
-mod layout;
-mod record;
+pub(crate) mod layout;
+pub(crate) mod record;
 pub(crate) mod wrapped;
 
 use self::layout::{FIELDS, Field, Layout};

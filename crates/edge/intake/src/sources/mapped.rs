@@ -6,6 +6,7 @@ mod csv;
 mod field;
 mod json;
 mod mapping;
+pub(crate) mod parquet;
 mod record;
 
 use std::path::Path;
@@ -43,6 +44,19 @@ pub(crate) static JSON: Source = Source {
     open: |input| open_json(input, Mapping::known()),
 };
 
+/// The row of Parquet.
+pub(crate) static PARQUET: Source = Source {
+    name: "parquet",
+    aliases: &[],
+    title: "Parquet files with well-known column names, AWS VPC flow logs among them",
+    description: "Columns of any codec and type, also within structs, read as they are needed. AWS VPC flow logs are known by their \
+                  columns and read as the text ones are; other tables by the names that `csv` knows, or by a mapping file: \
+                  `mapping:FILE.toml`.",
+    status: Status::Documented,
+    detect: |head| head.starts_with(b"PAR1"),
+    open: |input| parquet::open(input, Mapping::known()),
+};
+
 /// What stands before the name of a mapping file where a format is named.
 pub(crate) const PREFIX: &str = "mapping:";
 
@@ -52,9 +66,11 @@ pub(crate) fn open_mapped(file: &str, mut input: Input) -> Result<Box<dyn FlowRe
     let head = input.peek()?;
     let json = head.trim_ascii_start().first().is_some_and(|byte| matches!(byte, b'{' | b'['));
     match mapping.form {
+        Form::Parquet => parquet::open(input, mapping),
+        Form::Auto if head.starts_with(b"PAR1") => parquet::open(input, mapping),
         Form::Json => open_json(input, mapping),
         Form::Auto if json => open_json(input, mapping),
-        Form::Csv | Form::Auto | Form::Parquet => open_csv(input, mapping),
+        Form::Csv | Form::Auto => open_csv(input, mapping),
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         batch: &'a mut FlowBatch,
         ledger: &'a mut Ledger,
         interner: &'a mut Interner,

@@ -6,14 +6,14 @@ macro_rules! fields {
     ($($field:ident $name:literal),* $(,)?) => {
         /// The fields that are used.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Field { $($field),* }
+        pub(crate) enum Field { $($field),* }
 
         /// How many fields are used.
-        pub(super) const FIELDS: usize = [$(Field::$field),*].len();
+        pub(crate) const FIELDS: usize = [$(Field::$field),*].len();
 
         impl Field {
             /// The field of a name as AWS writes it, with hyphens.
-            pub(super) fn of_name(name: &str) -> Option<Self> {
+            pub(crate) fn of_name(name: &str) -> Option<Self> {
                 match name { $($name => Some(Self::$field),)* _ => None }
             }
 
@@ -165,7 +165,7 @@ impl Layout {
 }
 
 /// A field's name as it stands in a header, in AWS's own spelling.
-pub(super) fn header_name(name: &str) -> String {
+pub(crate) fn header_name(name: &str) -> String {
     let name = name.trim().trim_matches('"');
     name.trim_start_matches("${").trim_end_matches('}').replace('_', "-").to_ascii_lowercase()
 }

@@ -21,7 +21,7 @@ const SPAN_MAX: i64 = 86_400_000_000;
 const NO_INTERFACE: &str = "unknown";
 
 /// The values of one record.
-pub(super) trait Values {
+pub(crate) trait Values {
     /// A value; `None` where the record has none.
     fn text(&self, field: Field) -> Option<&[u8]>;
 
@@ -30,7 +30,7 @@ pub(super) trait Values {
 }
 
 /// Gives the record to the sink: a flow, or an interval of silence or loss.
-pub(super) fn take(values: &impl Values, sink: &mut Sink<'_>) -> Result<(), Fault> {
+pub(crate) fn take(values: &impl Values, sink: &mut Sink<'_>) -> Result<(), Fault> {
     let exporter = observer(values);
     match values.text(Field::Status) {
         Some(b"NODATA") => {

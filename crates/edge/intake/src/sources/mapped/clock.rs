@@ -44,6 +44,9 @@ impl Zone {
     }
 }
 
+/// Stands before microseconds since 1970 that came as a typed moment, whatever form text would have.
+pub(super) const TYPED: &[u8] = b"\x01@";
+
 const MONTHS: [&[u8; 3]; 12] =
     [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
 
@@ -81,6 +84,11 @@ impl TimeFormat {
 impl Clock {
     /// Reads a moment.
     pub(super) fn read(&self, text: &[u8]) -> Result<Micros, String> {
+        if let Some(micros) = text.strip_prefix(TYPED) {
+            return decimal(micros)
+                .and_then(|micros| i64::try_from(micros).ok())
+                .ok_or_else(|| format!("`{}` is not a time", shown(text)));
+        }
         let found = match &self.format {
             TimeFormat::Auto => self.auto(text),
             TimeFormat::DateTime => self.date_time(text),

@@ -149,7 +149,7 @@ impl TextFormat for Csv {
 }
 
 /// The columns with well-known names; the best named one for each field.
-fn known(names: &[String]) -> Vec<(usize, Field)> {
+pub(super) fn known(names: &[String]) -> Vec<(usize, Field)> {
     let mut found: Vec<(usize, usize, Field)> = names
         .iter()
         .enumerate()
@@ -160,7 +160,7 @@ fn known(names: &[String]) -> Vec<(usize, Field)> {
 }
 
 /// The columns that the mapping names; all have to be there, of several for one field at least one.
-fn named(mapping: &Mapping, names: &[String]) -> Result<Vec<(usize, Field)>, Fault> {
+pub(super) fn named(mapping: &Mapping, names: &[String]) -> Result<Vec<(usize, Field)>, Fault> {
     let mut places = Vec::new();
     for column in &mapping.columns {
         let at = names.iter().position(|name| *name == column.name);
