@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use model::Micros;
-use pcap_parser::{Block, PcapHeader, parse_block_be, parse_block_le, parse_pcap_header};
+use pcap_parser::{Block, parse_block_be, parse_block_le};
 
 use crate::error::IntakeError;
 
@@ -15,7 +15,10 @@ const LONGEST: usize = 16 * 1024 * 1024;
 const PCAP_HEADER: usize = 24;
 
 /// Above these bits the link type of a pcap header says how long the frames' check sequences are.
-const LINK_BITS: i32 = 0x0fff_ffff;
+const LINK_BITS: u32 = 0xffff;
+
+/// Stands for an interface that its pcapng section does not describe: its packets are handed out, to be counted.
+const UNDESCRIBED: Interface = Interface { link: -1, units_per_s: 1_000_000, offset_s: 0 };
 
 /// A captured packet.
 pub(crate) struct Packet<'a> {
@@ -39,8 +42,18 @@ pub(crate) struct Capture {
 }
 
 enum Format {
-    Pcap { header: PcapHeader, record_header: usize, big_endian: bool },
+    Pcap(Pcap),
     Pcapng { interfaces: Vec<Interface>, big_endian: bool },
+}
+
+/// What the header of a pcap file says.
+#[derive(Clone, Copy)]
+struct Pcap {
+    link: i32,
+    big_endian: bool,
+    nanoseconds: bool,
+    /// Bytes in front of each packet.
+    record_header: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -52,12 +65,22 @@ struct Interface {
 
 /// Whether the bytes start a pcap or pcapng file.
 pub(crate) fn is_capture(head: &[u8]) -> bool {
-    is_pcapng(head) || matches!(head.first_chunk::<4>(), Some(magic) if pcap_magic(*magic))
+    is_pcapng(head) || head.first_chunk().is_some_and(|magic| pcap_magic(*magic).is_some())
 }
 
-fn pcap_magic(magic: [u8; 4]) -> bool {
-    const MAGICS: [u32; 3] = [0xa1b2_c3d4, 0xa1b2_3c4d, 0xa1b2_cd34];
-    MAGICS.contains(&u32::from_le_bytes(magic)) || MAGICS.contains(&u32::from_be_bytes(magic))
+/// The magic number in either order of bytes: in big-endian order, with nanoseconds, of the "modified" variant.
+fn pcap_magic(magic: [u8; 4]) -> Option<(bool, bool, bool)> {
+    let kind = |number| match number {
+        0xa1b2_c3d4_u32 => Some((false, false)),
+        0xa1b2_3c4d => Some((true, false)),
+        0xa1b2_cd34 => Some((false, true)),
+        _ => None,
+    };
+    let little =
+        kind(u32::from_le_bytes(magic)).map(|(nanoseconds, modified)| (false, nanoseconds, modified));
+    little.or_else(|| {
+        kind(u32::from_be_bytes(magic)).map(|(nanoseconds, modified)| (true, nanoseconds, modified))
+    })
 }
 
 fn is_pcapng(head: &[u8]) -> bool {
@@ -72,14 +95,17 @@ impl Capture {
         } else {
             let head = window.peek(PCAP_HEADER).map_err(|e| read_error(&file, e))?;
             let got = head.len();
-            let Ok((_, header)) = parse_pcap_header(head) else {
+            let magic = head
+                .first_chunk::<PCAP_HEADER>()
+                .and_then(|head| pcap_magic([head[0], head[1], head[2], head[3]]));
+            let Some((big_endian, nanoseconds, modified)) = magic else {
                 return Err(truncated(&file, 0, "the pcap file header", PCAP_HEADER, got, 0));
             };
+            let link = (u32_at(head, 20, big_endian) & LINK_BITS).cast_signed();
             window.consume(PCAP_HEADER);
             // The "modified" variant of pcap has 8 more bytes in front of each packet.
-            let record_header = if header.is_modified_format() { 24 } else { 16 };
-            let big_endian = header.is_bigendian();
-            Format::Pcap { header, record_header, big_endian }
+            let record_header = if modified { 24 } else { 16 };
+            Format::Pcap(Pcap { link, big_endian, nanoseconds, record_header })
         };
         Ok(Self { window, format, file })
     }
@@ -92,15 +118,7 @@ impl Capture {
     /// The next packet. `flows` is what an error says was kept.
     pub(crate) fn next(&mut self, flows: u64) -> Result<Option<Packet<'_>>, IntakeError> {
         match &mut self.format {
-            Format::Pcap { header, record_header, big_endian } => {
-                let shape = (
-                    *record_header,
-                    *big_endian,
-                    header.is_nanosecond_precision(),
-                    header.network.0 & LINK_BITS,
-                );
-                next_pcap(&mut self.window, &self.file, shape, flows)
-            }
+            Format::Pcap(pcap) => next_pcap(&mut self.window, &self.file, *pcap, flows),
             Format::Pcapng { interfaces, big_endian } => {
                 next_pcapng(&mut self.window, &self.file, interfaces, big_endian, flows)
             }
@@ -111,7 +129,7 @@ impl Capture {
 fn next_pcap<'a>(
     window: &'a mut Window,
     file: &str,
-    (record_header, big_endian, nanoseconds, link): (usize, bool, bool, i32),
+    Pcap { link, big_endian, nanoseconds, record_header }: Pcap,
     flows: u64,
 ) -> Result<Option<Packet<'a>>, IntakeError> {
     let offset = window.offset;
@@ -185,10 +203,10 @@ fn packet_of(block: &Block<'_>, interfaces: &mut Vec<Interface>) -> Option<Found
         Block::EnhancedPacket(packet) => {
             let captured = (packet.caplen as usize).min(packet.data.len());
             let ticks = (u64::from(packet.ts_high) << 32) | u64::from(packet.ts_low);
-            let interface = interfaces.get(packet.if_id as usize)?;
+            let interface = interfaces.get(packet.if_id as usize).copied().unwrap_or(UNDESCRIBED);
             return Some(Found {
                 link: interface.link,
-                at: time(*interface, ticks),
+                at: time(interface, ticks),
                 wire: packet.origlen as usize,
                 range: 28..28 + captured,
             });
@@ -196,7 +214,12 @@ fn packet_of(block: &Block<'_>, interfaces: &mut Vec<Interface>) -> Option<Found
         Block::SimplePacket(packet) => {
             let captured = (packet.origlen as usize).min(packet.data.len());
             let wire = packet.origlen as usize;
-            return Some(Found { link: interfaces.first()?.link, at: 0, wire, range: 12..12 + captured });
+            return Some(Found {
+                link: interfaces.first().unwrap_or(&UNDESCRIBED).link,
+                at: 0,
+                wire,
+                range: 12..12 + captured,
+            });
         }
         // Statistics, names, custom blocks: nothing to see.
         _ => {}
@@ -335,3 +358,6 @@ impl Window {
         &self.buffer[self.start - self.taken..self.start]
     }
 }
+
+#[cfg(test)]
+mod tests;

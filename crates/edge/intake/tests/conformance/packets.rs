@@ -195,6 +195,41 @@ fn connections(log: &Path) -> Option<Conversations> {
     Some(all)
 }
 
+/// Frames in tunnels: the innermost packet and the tunnel, as tshark 4.0.17 takes them apart.
+#[test]
+fn tunnels_are_those_of_tshark() {
+    let Some(folder) = testkit::shared("data/flow/akvorado/outlet/flow/decoder/testdata") else { return };
+    for (file, expected) in [
+        ("gre-v4-key.pcap", "1 192.168.1.101:0 > 192.168.2.102:2048 1 1, gre 1 192.168.12.1 > 192.168.12.2"),
+        (
+            "gre-v4-plain.pcap",
+            "17 66.59.111.190:123 > 66.59.111.182:123 1 0, gre 172.27.1.66 > 66.59.109.137",
+        ),
+        ("gre-v6-plain.pcap", "6 2001:db8::2:18716 > 2001:db8::1:23 1 0, gre 172.16.23.2 > 192.168.47.1"),
+        ("ipv4-ipv4.pcap", "1 192.168.0.1:0 > 192.168.0.2:2048 1 0, ip-in-ip 10.1.2.1 > 10.1.2.2"),
+        (
+            "ipv4-ipv6.pcap",
+            "6 2001:610:1908:a000::149:20:80 > 2002:2470:9ffa:fa9:0:dd:ed00:2:35673 1 0, 6in4 216.66.80.30 > 192.168.2.2",
+        ),
+    ] {
+        let outcome = read_file("auto", &folder.join(file));
+        assert_eq!((outcome.flows.source, outcome.flows.len()), ("pcap", 1), "{file}");
+        let flow = outcome.flows.get(0);
+        let tunnel = outcome.flows.details[&0].tunnel.clone().unwrap();
+        let ours = format!(
+            "{} {}:{} > {}:{} {} {}, {tunnel}",
+            flow.protocol,
+            flow.src,
+            flow.src_port,
+            flow.dst,
+            flow.dst_port,
+            flow.packets,
+            flow.reverse_packets
+        );
+        assert_eq!(ours, expected, "{file}");
+    }
+}
+
 #[test]
 fn clients_are_zeeks_originators() {
     let (mut right, mut unknown) = (0, 0);
