@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use model::Micros;
 use serde::Deserialize;
 
 /// Name of the project's configuration file.
@@ -25,6 +26,8 @@ pub(crate) struct Project {
     pub(crate) lake: PathBuf,
     /// Policy files.
     pub(crate) policies: PathBuf,
+    /// By so many microseconds a workload may be seen before its source knows of it.
+    pub(crate) late_resolve_us: Micros,
     /// Where each value came from.
     pub(crate) settings: Vec<Setting>,
 }
@@ -34,6 +37,7 @@ pub(crate) struct Project {
 struct Config {
     lake: Option<PathBuf>,
     policies: Option<PathBuf>,
+    late_resolve: Option<String>,
 }
 
 impl Project {
@@ -64,7 +68,7 @@ impl Project {
             toml::from_str::<Config>(&text).map_err(|error| {
                 let said = error.to_string();
                 anyhow::anyhow!(
-                    "`{}` is not a valid configuration; known keys are `lake` and `policies`: {}",
+                    "`{}` is not a valid configuration; known keys are `lake`, `policies` and `late_resolve`: {}",
                     file.display(),
                     said.trim_end()
                 )
@@ -85,14 +89,32 @@ impl Project {
         };
         let lake = choose("lake", "RINGFENCE_LAKE", config.lake, ".ringfence");
         let policies = choose("policies", "RINGFENCE_POLICIES", config.policies, "policies");
-        Ok(Self { root, lake, policies, settings })
+        let late_resolve_us = match config.late_resolve {
+            Some(span) => {
+                let origin = file.display().to_string();
+                let us = late(&span).with_context(|| format!("`late_resolve` in `{origin}`"))?;
+                settings.push(Setting { name: "late_resolve", value: span, origin });
+                us
+            }
+            None => 0,
+        };
+        Ok(Self { root, lake, policies, late_resolve_us, settings })
     }
 
     /// A project that lies wholly within its folder, whatever the environment says: what the demo writes must not end
     /// up in the lake or the policies of somebody's real project.
     pub(crate) fn within(root: &Path) -> Self {
         let (lake, policies) = (root.join(".ringfence"), root.join("policies"));
-        Self { root: root.to_path_buf(), lake, policies, settings: Vec::new() }
+        Self { root: root.to_path_buf(), lake, policies, late_resolve_us: 0, settings: Vec::new() }
+    }
+}
+
+/// A span such as `30s` or `2m`, an hour at most: beyond that it would give addresses to who never had them.
+fn late(span: &str) -> anyhow::Result<Micros> {
+    // A span before the epoch.
+    match model::parse_time(span, 0) {
+        Ok(before) if (-3_600_000_000..=0).contains(&before) => Ok(-before),
+        _ => bail!("expected a span of an hour at most, such as `30s` or `2m`, found `{span}`"),
     }
 }
 

@@ -86,7 +86,8 @@ impl World {
 
     /// Opens the project for reading.
     pub(crate) fn of(project: Project) -> anyhow::Result<Self> {
-        let lake = Lake::open_read(&project.lake)?;
+        let mut lake = Lake::open_read(&project.lake)?;
+        lake.resolve_late(project.late_resolve_us);
         let inventory = lake.inventory(None)?;
         Ok(Self { project, lake, inventory })
     }

@@ -87,7 +87,7 @@ impl Lake {
         let workloads = self.workloads(as_of)?;
         let (mut accounts, names) = self.words(as_of)?;
         accounts.push(Account { source: LIST.to_owned(), rank: LIST_RANK, scope: String::new(), workloads });
-        Ok(Inventory::of(accounts, names, JoinOptions::default()))
+        Ok(Inventory::of(accounts, names, JoinOptions { late_us: self.late_us }))
     }
 
     fn workloads(&self, as_of: Micros) -> Result<Vec<Workload>, LakeError> {
@@ -133,12 +133,11 @@ impl Lake {
     }
 }
 
-/// The moments within a window, its ends left out, at which an address changes hands: where a query for edges has to
-/// keep sums apart. Sorted.
-pub fn identity_changes(inventory: &Inventory, window: TimeWindow) -> Vec<Micros> {
-    let changes = inventory.changes().into_iter().map(|(_, at)| at);
-    let moments: BTreeSet<Micros> = changes.filter(|at| window.from < *at && *at < window.to).collect();
-    moments.into_iter().collect()
+/// The addresses that change hands within a window, its ends left out, and when: where a query for edges has to keep sums
+/// apart. Sorted.
+pub fn identity_changes(inventory: &Inventory, window: TimeWindow) -> Vec<(Ip, Micros)> {
+    let changes = inventory.changes().into_iter();
+    changes.filter(|(_, at)| window.from < *at && *at < window.to).collect()
 }
 
 fn description(workload: &Workload) -> (&str, Option<Criticality>, &model::Labels) {

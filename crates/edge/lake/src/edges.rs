@@ -1,6 +1,6 @@
 //! Who talked to whom in a window: sums from rollups, and flows for the hours that the window cuts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,13 +12,14 @@ use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{bit_or, max, min, sum};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarUDF, Volatility, col, create_udf};
 use datafusion::prelude::SessionContext;
-use model::{FlowBatch, Micros, RollupRow, TimeWindow};
+use model::{FlowBatch, Ip, Micros, RollupRow, TimeWindow};
 
 use crate::decode;
 use crate::engine::{Engine, Purpose, filled, ours};
 use crate::error::LakeError;
 use crate::flows::within;
 use crate::layout::{DAY_US, HOUR_US, Relation};
+use crate::schema::ADDRESS;
 use crate::state::StoredFile;
 use crate::{FlowFilter, Lake};
 
@@ -27,14 +28,15 @@ use crate::{FlowFilter, Lake};
 pub struct EdgeQuery {
     /// Flows that start in it count.
     pub window: TimeWindow,
-    /// Moments at which addresses change hands: sums are kept apart there, with the hour of such a moment on its own.
-    /// See [`crate::identity_changes`].
-    pub cuts: Vec<Micros>,
+    /// Addresses and moments at which they change hands: sums of these addresses are kept apart there, with the hour of
+    /// such a moment on its own. Sums of all others are one over the whole window, so that what is held in memory does not
+    /// grow with the changes of a few. See [`crate::identity_changes`].
+    pub cuts: Vec<(Ip, Micros)>,
 }
 
 impl Lake {
-    /// The sums of a window: one row for each (exporter, client, server, service) between two cuts, sorted by client,
-    /// server, service, hour, exporter. Different exporters stay apart, for what several saw must not be added.
+    /// The sums of a window: one row for each (exporter, client, server, service), between two cuts where one of the
+    /// addresses changes hands, sorted by client, server, service, hour, exporter. Different exporters stay apart, for what several saw must not be added.
     ///
     /// Hours that lie in the window only in part are not in the rows: their flows, those that start in the window, go to
     /// `partial`, which sums them as it summed them when they were imported. It is called with batches of some thousand
@@ -51,6 +53,7 @@ impl Lake {
         for window in &scope.partial {
             self.visit_flows(&FlowFilter::of(*window), partial)?;
         }
+        let changing: HashSet<[u8; 16]> = query.cuts.iter().map(|(ip, _)| ip.to_bytes()).collect();
         let daily = self.chosen(Relation::Daily, &scope.days)?;
         let hourly = self.chosen(Relation::Hourly, &scope.hours)?;
         let files: Vec<StoredFile> = daily.iter().chain(&hourly).cloned().collect();
@@ -68,7 +71,7 @@ impl Lake {
                     (Some(one), None) | (None, Some(one)) => one,
                     (None, None) => return Ok(Vec::new()),
                 };
-                let batches = added_up(all, scope.pieces, unique)?.collect().await?;
+                let batches = added_up(all, scope.pieces, changing, unique)?.collect().await?;
                 let rows = filled(&batches).map(|batch| ours(decode::edges(batch)));
                 Ok(rows.collect::<Result<Vec<_>, _>>()?.concat())
             })
@@ -125,7 +128,8 @@ impl Lake {
         };
         let from = query.window.from.max(extent.from.div_euclid(HOUR_US).saturating_mul(HOUR_US));
         let to = query.window.to.min((extent.to.div_euclid(HOUR_US) + 1).saturating_mul(HOUR_US));
-        Ok((from < to).then(|| Scope::new(TimeWindow { from, to }, &query.cuts)))
+        let moments: BTreeSet<Micros> = query.cuts.iter().map(|(_, at)| *at).collect();
+        Ok((from < to).then(|| Scope::new(TimeWindow { from, to }, moments)))
     }
 }
 
@@ -140,7 +144,7 @@ struct Scope {
 }
 
 impl Scope {
-    fn new(window: TimeWindow, cuts: &[Micros]) -> Self {
+    fn new(window: TimeWindow, cuts: impl IntoIterator<Item = Micros>) -> Self {
         let (from, to) = (ceil(window.from, HOUR_US), floor(window.to, HOUR_US));
         if from >= to {
             let (pieces, days, hours) = (Vec::new(), Vec::new(), Vec::new());
@@ -148,8 +152,8 @@ impl Scope {
         }
         let ends = [TimeWindow { from: window.from, to: from }, TimeWindow { from: to, to: window.to }];
         let partial = ends.into_iter().filter(|end| end.from < end.to).collect();
-        let inner = cuts.iter().filter(|cut| window.contains(**cut));
-        let around = inner.flat_map(|cut| [floor(*cut, HOUR_US), ceil(*cut, HOUR_US)]);
+        let inner = cuts.into_iter().filter(|cut| window.contains(*cut));
+        let around = inner.flat_map(|cut| [floor(cut, HOUR_US), ceil(cut, HOUR_US)]);
         let starts: BTreeSet<Micros> =
             around.chain([from]).filter(|start| (from..to).contains(start)).collect();
         let pieces: Vec<Micros> = starts.into_iter().collect();
@@ -209,14 +213,18 @@ const SUMS: [&str; 9] = [
 
 /// Adds rows up by piece and key. Hours are counted exactly: where several files may hold one key's hours of one day,
 /// the hours are joined by day first.
-fn added_up(rows: DataFrame, pieces: Vec<Micros>, unique: bool) -> Result<DataFrame, DataFusionError> {
-    let piece = move |at: Micros| pieces[pieces.partition_point(|start| *start <= at).saturating_sub(1)];
-    let piece = Arc::new(of_time("piece", piece));
+fn added_up(
+    rows: DataFrame,
+    pieces: Vec<Micros>,
+    changing: HashSet<[u8; 16]>,
+    unique: bool,
+) -> Result<DataFrame, DataFusionError> {
+    let piece = Arc::new(piece(pieces, changing));
     let count = Arc::new(count_bits());
     let keys = || KEYS.iter().map(|name| col(*name));
     let kept =
         || keys().chain(SUMS.iter().map(|name| col(*name))).chain(["first", "last", "tcp_flags"].map(col));
-    let bucket = || piece.call(vec![col("bucket")]).alias("bucket");
+    let bucket = || piece.call(["bucket", "client", "server"].map(col).to_vec()).alias("bucket");
     let rows = if unique {
         rows
     } else {
@@ -238,6 +246,36 @@ fn summed() -> impl Iterator<Item = Expr> {
         bit_or(col("tcp_flags")).alias("tcp_flags"),
     ];
     SUMS.iter().map(|name| sum(col(*name)).alias(*name)).chain(ends)
+}
+
+/// A function of the engine: the start of the piece of a row's bucket, client and server. Where neither address changes
+/// hands there is one piece, the first.
+fn piece(pieces: Vec<Micros>, changing: HashSet<[u8; 16]>) -> ScalarUDF {
+    let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let apply = move |arguments: &[ColumnarValue]| {
+        let [bucket, client, server] = &ColumnarValue::values_to_arrays(arguments)?[..] else {
+            return Err(DataFusionError::Internal(String::from("expected three arguments")));
+        };
+        let buckets = as_primitive_array::<TimestampMicrosecondType>(bucket)?;
+        let whole = pieces.first().copied().unwrap_or_default();
+        let sides = [client.as_fixed_size_binary_opt(), server.as_fixed_size_binary_opt()];
+        let [Some(clients), Some(servers)] = sides else {
+            return Err(DataFusionError::Internal(String::from("expected addresses")));
+        };
+        let computed = buckets.values().iter().enumerate().map(|(row, at)| {
+            let changes =
+                |address: &[u8]| address.try_into().is_ok_and(|ip: [u8; 16]| changing.contains(&ip));
+            if pieces.len() > 1 && (changes(clients.value(row)) || changes(servers.value(row))) {
+                pieces[pieces.partition_point(|start| start <= at).saturating_sub(1)]
+            } else {
+                whole
+            }
+        });
+        let computed = TimestampMicrosecondArray::from(computed.collect::<Vec<_>>()).with_timezone("UTC");
+        Ok(ColumnarValue::Array(Arc::new(computed) as ArrayRef))
+    };
+    let arguments = vec![time.clone(), ADDRESS, ADDRESS];
+    create_udf("piece", arguments, time, Volatility::Immutable, Arc::new(apply))
 }
 
 /// A function of the engine from time to time.
@@ -282,16 +320,16 @@ mod tests {
     fn a_window_is_cut_into_days_hours_and_the_rest() {
         let at = |hours: f64| (hours * HOUR_US as f64) as Micros;
         let window = TimeWindow { from: at(22.5), to: at(75.25) };
-        let scope = Scope::new(window, &[at(30.2)]);
+        let scope = Scope::new(window, [at(30.2)]);
         assert_eq!(scope.partial.len(), 2);
         assert_eq!(scope.partial[0], TimeWindow { from: at(22.5), to: at(23.0) });
         assert_eq!(scope.partial[1], TimeWindow { from: at(75.0), to: at(75.25) });
         assert_eq!(scope.pieces, [at(23.0), at(30.0), at(31.0)]);
         assert_eq!((scope.days.len(), &scope.days[0]), (1, &(at(48.0)..at(72.0))));
         assert_eq!(scope.hours, [at(23.0)..at(48.0), at(72.0)..at(75.0)]);
-        let short = Scope::new(TimeWindow { from: at(1.2), to: at(1.9) }, &[]);
+        let short = Scope::new(TimeWindow { from: at(1.2), to: at(1.9) }, []);
         assert_eq!((short.partial.len(), short.hours.len()), (1, 0));
-        let whole = Scope::new(TimeWindow { from: 0, to: 3 * DAY_US }, &[]);
+        let whole = Scope::new(TimeWindow { from: 0, to: 3 * DAY_US }, []);
         assert_eq!((whole.days.len(), &whole.days[0]), (1, &(0..3 * DAY_US)));
         assert!(whole.hours.is_empty() && whole.partial.is_empty());
     }

@@ -41,7 +41,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use model::TimeWindow;
+use model::{Micros, TimeWindow};
 
 pub use assets::{AssetReceipt, Storing, identity_changes};
 pub use documents::Document;
@@ -61,6 +61,8 @@ pub struct Lake {
     engine: engine::Engine,
     /// Held while this is open for writing; the operating system lets go of it when the process dies.
     lock: Option<File>,
+    /// See [`Lake::resolve_late`].
+    late_us: Micros,
 }
 
 impl Lake {
@@ -79,8 +81,8 @@ impl Lake {
             return Err(LakeError::StateLost(root.to_path_buf()));
         }
         let state = state::State::open(&path)?;
-        let lake =
-            Self { root: root.to_path_buf(), state, engine: engine::Engine::default(), lock: Some(lock) };
+        let (root, engine) = (root.to_path_buf(), engine::Engine::default());
+        let lake = Self { root, state, engine, lock: Some(lock), late_us: 0 };
         lake.remove_orphans()?;
         Ok(lake)
     }
@@ -95,12 +97,19 @@ impl Lake {
             return Err(LakeError::Absent(root.to_path_buf()));
         }
         let state = state::State::open_read(&path)?;
-        Ok(Self { root: root.to_path_buf(), state, engine: engine::Engine::default(), lock: None })
+        let (root, engine) = (root.to_path_buf(), engine::Engine::default());
+        Ok(Self { root, state, engine, lock: None, late_us: 0 })
     }
 
     /// Sets how much memory a query may have before it spills to disk or fails; 1 GiB unless told.
     pub fn limit_query_memory(&mut self, bytes: usize) {
         self.engine.limit_bytes = bytes;
+    }
+
+    /// Sets by how many microseconds a workload may be seen before its source knows of it: an address that nobody held
+    /// belongs to its next holder that long before. None unless told.
+    pub fn resolve_late(&mut self, us: Micros) {
+        self.late_us = us.max(0);
     }
 
     /// Where it lies.

@@ -32,7 +32,7 @@ fn name(in_memory: bool) -> DataType {
     }
 }
 
-const ADDRESS: DataType = DataType::FixedSizeBinary(16);
+pub(crate) const ADDRESS: DataType = DataType::FixedSizeBinary(16);
 
 /// The columns of a relation: as written from memory, or as read from files.
 pub(crate) fn schema(relation: Relation, in_memory: bool) -> SchemaRef {

@@ -85,29 +85,46 @@ impl Lake {
         if !self.has_words()? {
             return Ok((Vec::new(), Vec::new()));
         }
+        let mut found = self.described(as_of)?;
+        self.claimed(&mut found)?;
+        let account = |((source, scope), (rank, workloads)): ((String, String), (u8, ById))| Account {
+            source,
+            rank,
+            scope,
+            workloads: workloads.into_values().collect(),
+        };
+        Ok((found.into_iter().map(account).collect(), self.names()?))
+    }
+
+    /// Workloads by source and scope, without addresses.
+    fn described(&self, as_of: Micros) -> Result<BySource, LakeError> {
         let failed = self.state.failed("read what systems say of who exists");
-        let connection = &self.state.connection;
+        // Of each workload the latest version up to the moment, else the earliest; the order of rows does that.
         let versions = "SELECT source, scope, workload, rank, name, labels FROM workload_words \
                         ORDER BY source, scope, workload, recorded_us <= ?1 DESC, abs(recorded_us - ?1)";
-        let mut query = connection.prepare_cached(versions).map_err(&failed)?;
+        let mut query = self.state.connection.prepare_cached(versions).map_err(&failed)?;
         let mut rows = query.query([as_of]).map_err(&failed)?;
-        let mut found: BTreeMap<(String, String), (u8, BTreeMap<WorkloadId, Workload>)> = BTreeMap::new();
+        let mut found = BySource::new();
         while let Some(row) = rows.next().map_err(&failed)? {
             let of = |index: usize| row.get::<_, String>(index).map_err(&failed);
             let (id, labels) = (WorkloadId(of(2)?), of(5)?);
             let rank: u8 = row.get(3).map_err(&failed)?;
-            let (_, workloads) = found.entry((of(0)?, of(1)?)).or_insert((rank, BTreeMap::new()));
+            let (_, workloads) = found.entry((of(0)?, of(1)?)).or_insert((rank, ById::new()));
             if workloads.contains_key(&id) {
                 continue;
             }
             let labels: Labels =
                 serde_json::from_str(&labels).map_err(|e| self.malformed(&format!("workload {id}"), &e))?;
-            let workload =
-                Workload { id: id.clone(), name: of(4)?, labels, criticality: None, addresses: Vec::new() };
-            workloads.insert(id, workload);
+            let (name, addresses) = (of(4)?, Vec::new());
+            workloads.insert(id.clone(), Workload { id, name, labels, criticality: None, addresses });
         }
+        Ok(found)
+    }
+
+    fn claimed(&self, found: &mut BySource) -> Result<(), LakeError> {
+        let failed = self.state.failed("read what systems say of addresses");
         let claims = "SELECT source, scope, workload, ip, from_us, to_us FROM address_words";
-        let mut query = connection.prepare_cached(claims).map_err(&failed)?;
+        let mut query = self.state.connection.prepare_cached(claims).map_err(&failed)?;
         let mut rows = query.query([]).map_err(&failed)?;
         while let Some(row) = rows.next().map_err(&failed)? {
             let of = |index: usize| row.get::<_, String>(index).map_err(&failed);
@@ -119,23 +136,25 @@ impl Lake {
                 workload.addresses.push(AddressClaim { ip: Ip::from_bytes(ip), from, to });
             }
         }
-        let accounts = found.into_iter().map(|((source, scope), (rank, workloads))| Account {
-            source,
-            rank,
-            scope,
-            workloads: workloads.into_values().collect(),
-        });
-        let accounts = accounts.collect();
+        Ok(())
+    }
+
+    fn names(&self) -> Result<Vec<AddressName>, LakeError> {
+        let failed = self.state.failed("read the names of addresses");
         let all = "SELECT ip, from_us, to_us, name FROM address_names";
-        let mut query = connection.prepare_cached(all).map_err(&failed)?;
+        let mut query = self.state.connection.prepare_cached(all).map_err(&failed)?;
         let name = |row: &rusqlite::Row<'_>| {
             let ip: [u8; 16] = row.get(0)?;
             Ok(AddressName { ip: Ip::from_bytes(ip), from: row.get(1)?, to: row.get(2)?, name: row.get(3)? })
         };
         let names = query.query_map([], name).map_err(&failed)?;
-        Ok((accounts, names.collect::<Result<_, _>>().map_err(&failed)?))
+        names.collect::<Result<_, _>>().map_err(&failed)
     }
 }
+
+type ById = BTreeMap<WorkloadId, Workload>;
+/// By source and scope, with the source's rank.
+type BySource = BTreeMap<(String, String), (u8, ById)>;
 
 fn write(
     step: &Connection,

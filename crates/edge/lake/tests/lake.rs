@@ -3,10 +3,10 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lake::{Begun, DAY_US, EdgeQuery, FlowFilter, FlowKey, HOUR_US, Lake, LakeError};
-use model::{FlowBatch, FlowDetails, Micros, RollupRow, TimeWindow};
+use model::{FlowBatch, FlowDetails, Ip, Micros, RollupRow, TimeWindow};
 use support::{Key, MONDAY, hour, import, source, sums, traffic};
 
 const WEEK: TimeWindow = TimeWindow { from: MONDAY, to: MONDAY + 7 * DAY_US };
@@ -152,7 +152,19 @@ fn edges_are_the_sums_of_the_windows_flows() {
     let (a, b) = (hour(cut), hour(cut) + HOUR_US);
     let pieces = [start, a, b];
     let piece = |at: Micros| *pieces.iter().rev().find(|piece| **piece <= at).unwrap();
-    check_edges(&lake, &all, &EdgeQuery { window, cuts: vec![cut] }, piece);
+    let hosts = all.src.iter().chain(&all.dst).copied().collect::<BTreeSet<Ip>>();
+    let cuts = hosts.iter().map(|ip| (*ip, cut)).collect();
+    check_edges(&lake, &all, &EdgeQuery { window, cuts }, piece);
+    // Sums of addresses that keep their owner are not cut.
+    let one = *hosts.first().unwrap();
+    let (rows, _) = asked(&lake, &EdgeQuery { window, cuts: vec![(one, cut)] });
+    let (of_one, others): (Vec<_>, Vec<_>) =
+        rows.iter().partition(|row| [row.client, row.server].contains(&one));
+    let hours = |rows: &[&RollupRow]| rows.iter().map(|row| row.hour).collect::<BTreeSet<_>>();
+    assert_eq!((hours(&of_one), hours(&others)), (pieces.into(), [start].into()));
+    let (whole, _) = asked(&lake, &EdgeQuery { window, cuts: vec![] });
+    let flows = |rows: &[RollupRow]| rows.iter().map(|row| row.flows + row.reverse_flows).sum::<u64>();
+    assert_eq!(flows(&rows), flows(&whole));
     // Everything there is, without naming it.
     let (rows, partial) = asked(&lake, &EdgeQuery { window: TimeWindow::ALL, cuts: vec![] });
     assert!(partial.is_empty());

@@ -4,7 +4,7 @@
 mod support;
 
 use lake::{AssetReceipt, Lake, LakeError, Storing, identity_changes};
-use model::{AddressClaim, Criticality, Labels, Micros, Segmentation, TimeWindow, Workload, WorkloadId};
+use model::{AddressClaim, Criticality, Ip, Labels, Micros, Segmentation, TimeWindow, Workload, WorkloadId};
 use serde_json::json;
 
 fn workload(id: &str, role: &str, claims: &[(&str, Micros, Micros)]) -> Workload {
@@ -48,7 +48,9 @@ fn workloads_are_kept_with_their_history() {
     let then = lake.inventory(Some(at - 1)).unwrap();
     assert_eq!(then.get(&WorkloadId("web".into())).unwrap().labels["role"], "web");
     assert_eq!(then.get(&WorkloadId("api".into())).unwrap().labels["role"], "api");
-    assert_eq!(identity_changes(&now, TimeWindow::ALL), [5, 9, at]);
+    let changes = identity_changes(&now, TimeWindow::ALL);
+    let [v6, db, web] = ["2001:db8::1", "10.0.0.2", "10.0.0.1"].map(|ip| ip.parse::<Ip>().unwrap());
+    assert_eq!(changes, [(web, at), (db, at), (v6, 5), (v6, 9)]);
     assert!(identity_changes(&now, TimeWindow { from: 9, to: at }).is_empty());
 }
 

@@ -88,6 +88,9 @@ fn what_a_workload_was_then_is_told_as_of_then() {
     let words = Words { accounts: &[], keys: &BTreeMap::new(), ended: &ended, names: &[] };
     assert_eq!(lake.store_words(words, Storing::Merge).unwrap().ended, 1);
     assert_eq!((owner(&lake, 76), owner(&lake, 77)), (Some("a".into()), None));
+    assert_eq!(owner(&lake, 4), None);
+    lake.resolve_late(3);
+    assert_eq!((owner(&lake, 2), owner(&lake, 1)), (Some("a".into()), None));
 }
 
 #[test]
