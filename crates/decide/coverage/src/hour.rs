@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Coverage, CoverageRow, KERNEL, Micros, UNATTRIBUTED};
+use model::{Coverage, CoverageRow, KERNEL, KERNEL_DROP, Micros, UNATTRIBUTED};
 use serde::Serialize;
 
 use crate::HOUR_US;
@@ -35,6 +35,8 @@ pub struct HourScore {
 pub(crate) struct Shared {
     /// Share of datagrams that the kernel dropped, by format and hour.
     kernel: BTreeMap<(Arc<str>, Micros), f64>,
+    /// The same where nobody says when, by format.
+    kernel_ever: BTreeMap<Arc<str>, f64>,
     /// Share of what was read of a format that could not be used and was no exporter's.
     nobody: BTreeMap<Arc<str>, f64>,
 }
@@ -50,7 +52,7 @@ impl Shared {
             *count = count.saturating_add(row.coverage.received);
             *bytes = bytes.saturating_add(row.coverage.bytes);
         }
-        let (mut kernel, mut nobody) = (BTreeMap::new(), BTreeMap::new());
+        let (mut kernel, mut kernel_ever, mut nobody) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for row in rows {
             let key = (Arc::clone(&row.source), row.hour);
             if &*row.exporter.0 == KERNEL {
@@ -58,10 +60,12 @@ impl Shared {
                 kernel.insert(key, lost(row.coverage.missing_datagrams, heard));
             } else if &*row.exporter.0 == UNATTRIBUTED {
                 let (count, bytes) = all.get(&row.source).copied().unwrap_or_default();
+                let dropped = row.coverage.dropped.get(KERNEL_DROP).map_or(0, |dropped| dropped.count);
+                kernel_ever.insert(Arc::clone(&row.source), lost(dropped, count));
                 nobody.insert(Arc::clone(&row.source), unused(&row.coverage, count, bytes));
             }
         }
-        Self { kernel, nobody }
+        Self { kernel, kernel_ever, nobody }
     }
 }
 
@@ -71,7 +75,8 @@ impl HourScore {
         let numbers = 1.0
             - (1.0 - lost(coverage.missing_records, coverage.flows))
                 * (1.0 - lost(coverage.missing_datagrams, coverage.received));
-        let kernel = shared.kernel.get(&(Arc::clone(&row.source), row.hour)).copied().unwrap_or(0.0);
+        let of_hour = shared.kernel.get(&(Arc::clone(&row.source), row.hour)).copied().unwrap_or(0.0);
+        let kernel = shared.kernel_ever.get(&row.source).copied().unwrap_or(0.0).max(of_hour);
         let all = [
             // What the kernel dropped shows in the numbers too, where an exporter has them: not twice.
             ("lost on the way, by its numbers", numbers),

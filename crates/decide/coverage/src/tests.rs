@@ -58,6 +58,11 @@ fn what_the_kernel_dropped_is_not_counted_twice() {
     let silent = of(&[row("a", 0, Coverage { received: 80, ..whole(800) }), row(KERNEL, 0, kernel)]);
     assert!(near(silent.hours[0].score, 0.8));
     assert_eq!(silent.exporters.len(), 1);
+    // A listener that does not say when.
+    let dropped = [(model::KERNEL_DROP.into(), Dropped { count: 20, bytes: 0 })].into();
+    let rest = Coverage { dropped, lost: Dropped { count: 20, bytes: 0 }, ..Coverage::default() };
+    let untimed = of(&[row("a", 0, Coverage { received: 80, ..whole(800) }), row(UNATTRIBUTED, 0, rest)]);
+    assert!(near(untimed.hours[0].score, 0.8), "{:?}", untimed.hours[0].factors);
 }
 
 #[test]

@@ -23,6 +23,9 @@ pub const UNATTRIBUTED: &str = "(unattributed)";
 /// Stands for the exporter of what the kernel dropped before anybody could see who had sent it.
 pub const KERNEL: &str = "(kernel)";
 
+/// The reason under which listeners count what the kernel dropped.
+pub const KERNEL_DROP: &str = "datagram dropped by the kernel, receive buffer full";
+
 /// Records that were not used, for one reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {

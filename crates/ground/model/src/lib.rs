@@ -16,7 +16,8 @@ mod time;
 pub use batch::{Client, Direction, Exporter, Flow, FlowBatch, FlowDetails, Verdict};
 pub use conversation::{Conversation, Endpoint, RollupRow};
 pub use coverage::{
-    Coverage, CoverageRow, CoverageTable, Dropped, KERNEL, SIZE_CLASSES, UNATTRIBUTED, rate_class,
+    Coverage, CoverageRow, CoverageTable, Dropped, KERNEL, KERNEL_DROP, SIZE_CLASSES, UNATTRIBUTED,
+    rate_class,
 };
 pub use finding::{Severity, SourceLocation};
 pub use inventory::{

@@ -6,6 +6,7 @@
 
 mod aws;
 mod cloud;
+mod coverage;
 mod damage;
 mod listener;
 mod mapped;
