@@ -9,7 +9,8 @@ use serde::Deserialize;
 use super::aws_vpc::wrapped;
 use crate::error::IntakeError;
 use crate::source::{FlowReader, Input, Source, Status};
-use crate::text::bytes::{ip, timestamp};
+use crate::text::bytes::ip;
+use crate::text::times::date_time;
 use crate::text::values::protocol;
 use crate::text::{Fault, Shape, Sink, TextFormat, open_text};
 
@@ -236,5 +237,5 @@ fn rule(alert: &Alert<'_>) -> Option<String> {
 /// 0 where there is none.
 fn time(text: Option<&str>) -> Result<Micros, String> {
     let Some(text) = text else { return Ok(0) };
-    timestamp(text.as_bytes()).ok_or_else(|| format!("`{text}` is not a time"))
+    date_time(text.as_bytes()).ok_or_else(|| format!("`{text}` is not a time"))
 }

@@ -92,11 +92,12 @@ impl Records {
 struct Text<'a> {
     /// Empty where the record has none.
     values: [&'a [u8]; FIELDS],
+    plain: bool,
 }
 
 impl<'a> Text<'a> {
     fn cut(layout: &Layout, text: &'a [u8]) -> Result<Self, String> {
-        let mut cut = Self { values: [&[]; FIELDS] };
+        let mut cut = Self { values: [&[]; FIELDS], plain: layout.plain };
         let mut width = 0;
         let mut keep = |value: &'a [u8]| {
             if let Some(Some(field)) = layout.fields.get(width) {
@@ -149,5 +150,10 @@ impl Values for Text<'_> {
     fn number(&self, field: Field) -> Result<Option<u64>, String> {
         let Some(text) = self.text(field) else { return Ok(None) };
         decimal(text).map(Some).ok_or_else(|| format!("`{}` is not a number", shown(text)))
+    }
+
+    #[inline]
+    fn plain(&self) -> bool {
+        self.plain
     }
 }

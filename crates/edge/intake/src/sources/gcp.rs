@@ -8,7 +8,8 @@ use netset::{Ip, Protocol};
 use self::entry::{Connection, Entry, Payload};
 use crate::error::IntakeError;
 use crate::source::{FlowReader, Input, Source, Status};
-use crate::text::bytes::{ip, timestamp};
+use crate::text::bytes::ip;
+use crate::text::times::date_time;
 use crate::text::{Fault, Shape, Sink, TextFormat, open_text};
 
 /// The row of this format.
@@ -152,7 +153,7 @@ fn attempt(entry: &Entry<'_>, payload: &Payload<'_>, flow: &mut Flow) -> Result<
 /// 0 where there is none.
 fn time(text: Option<&str>) -> Result<Micros, String> {
     let Some(text) = text else { return Ok(0) };
-    timestamp(text.as_bytes())
+    date_time(text.strip_suffix(" UTC").unwrap_or(text).as_bytes())
         .ok_or_else(|| format!("`{text}` is not a time; expected one like `2026-11-19T08:00:00Z`"))
 }
 

@@ -90,13 +90,20 @@ const GATEWAY_LENGTHS: [usize; 2] = [31, 36];
 pub(super) struct Layout {
     pub(super) fields: Vec<Option<Field>>,
     pub(super) comma: bool,
+    /// Whether there are no fields but those of the default format.
+    pub(super) plain: bool,
     /// Whether a header said so; else it was taken from how a record looks.
     pub(super) told: bool,
 }
 
 impl Layout {
     fn of_names<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        Self { fields: names.map(Field::of_name).collect(), comma: false, told: false }
+        let fields: Vec<Option<Field>> = names.map(Field::of_name).collect();
+        let default = |field: &Field| {
+            DOCUMENTED.split_ascii_whitespace().take(DEFAULT_FIELDS).any(|name| name == field.name())
+        };
+        let plain = fields.iter().flatten().all(default);
+        Self { fields, comma: false, plain, told: false }
     }
 
     /// The layout of a header line; `None` when the line is none. Names may be written as in a format string, `${start}`,

@@ -27,6 +27,11 @@ pub(crate) trait Values {
 
     /// A number; an error says that it is none.
     fn number(&self, field: Field) -> Result<Option<u64>, String>;
+
+    /// Whether no record of this layout has details, so that nobody needs to look.
+    fn plain(&self) -> bool {
+        false
+    }
 }
 
 /// Gives the record to the sink: a flow, or an interval of silence or loss.
@@ -43,6 +48,10 @@ pub(crate) fn take(values: &impl Values, sink: &mut Sink<'_>) -> Result<(), Faul
         }
         _ => {
             let mut flow = flow(values)?;
+            if values.plain() {
+                sink.push(exporter, flow);
+                return Ok(());
+            }
             match details(values, &mut flow)? {
                 Some(details) => sink.push_with(exporter, flow, details),
                 None => sink.push(exporter, flow),
