@@ -85,6 +85,7 @@ fn build(folder: &Path, hosts: u64, conversations: u64, days: u64, flows: u64) -
                     client: *client,
                     server: *server,
                     service: *service,
+                    client_port: None,
                     flows,
                     reverse_flows: flows,
                     packets: flows * (5 + dice.roll(20)),

@@ -6,17 +6,21 @@
 //! from every batch, and [`orient`] weighs it with what the port numbers, the ICMP types and the few telling TCP flags
 //! say. What stays open is `unknown`, with no confidence; it is rolled up all the same, so that nothing is lost.
 
+mod evidence;
+mod halves;
 mod handover;
 mod orient;
 mod ports;
+mod reorient;
 mod resolve;
 mod rollup;
 mod stitch;
 mod table;
 
+pub use evidence::{TERMS, WEIGHTS};
 pub use handover::{Handovers, SplitRollup};
-pub use orient::orient;
+pub use orient::{evidence, orient};
 pub use resolve::resolve;
 pub use rollup::Rollup;
-pub use stitch::stitch;
+pub use stitch::{Stitcher, stitch};
 pub use table::ServiceTable;

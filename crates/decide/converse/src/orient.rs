@@ -1,31 +1,26 @@
 //! Which side of a flow is the client.
 //!
-//! A sum of log odds (naive Bayes with fixed weights): the port numbers, the breadth of what reached each side
-//! ([`ServiceTable`]), the habit of the two addresses, and the TCP flags where they decide. Positive says that the
-//! source asks. Each term is antisymmetric, so the two halves of a conversation are judged alike.
+//! In this order: the source's own word; what cannot be otherwise (groups are never asked by, requests of ICMP come
+//! from clients); and for ports a sum of log odds ([`crate::WEIGHTS`]), fitted so that the confidence is how often such
+//! a statement is right. Positive says that the source asks.
 
 use model::{Client, FlowBatch, Ip, Protocol};
 
-use crate::ports;
+use crate::evidence::{TERMS, odds, terms};
+use crate::halves::Halves;
 use crate::table::ServiceTable;
 
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const PUSH_OR_FIN: u8 = 0x09;
-const ACK: u8 = 0x10;
-
-/// Log odds below which a direction is not stated: odds of 3 to 2.
-const UNDECIDED: f32 = 0.405;
+/// Log odds below which a direction is not stated: a probability of 0.55. What is stated below 0.6 teaches no rule.
+const UNDECIDED: f32 = 0.2;
 /// Beyond this the evidence says no more: 0.9975.
 const LIMIT: f32 = 6.0;
-/// Breadth is one piece of evidence, however broad.
-const FAN_IN_LIMIT: f32 = 5.0;
 /// Given to a source's own statement that carries no confidence.
 const STATED: f32 = 0.95;
 
 /// Fills `client` and `client_confidence` wherever the source gave none; rows that the evidence does not decide stay
 /// [`Client::Unknown`] with confidence 0.
 pub fn orient(batch: &mut FlowBatch, table: &ServiceTable) {
+    let halves = Halves::of(batch);
     for row in 0..batch.len() {
         if batch.client[row] != Client::Unknown {
             if batch.client_confidence[row] == 0.0 {
@@ -33,7 +28,7 @@ pub fn orient(batch: &mut FlowBatch, table: &ServiceTable) {
             }
             continue;
         }
-        let odds = source_asks(batch, row, table).clamp(-LIMIT, LIMIT);
+        let odds = source_asks(batch, row, table, &halves).clamp(-LIMIT, LIMIT);
         if odds.abs() < UNDECIDED {
             continue;
         }
@@ -42,7 +37,20 @@ pub fn orient(batch: &mut FlowBatch, table: &ServiceTable) {
     }
 }
 
-fn source_asks(batch: &FlowBatch, row: usize, table: &ServiceTable) -> f32 {
+/// The terms of every row with ports, as far as nothing stronger decides: what [`orient`] weighs.
+pub fn evidence(batch: &FlowBatch, table: &ServiceTable) -> Vec<Option<[f32; TERMS]>> {
+    let halves = Halves::of(batch);
+    (0..batch.len())
+        .map(|row| {
+            let ported =
+                batch.present[row] & FlowBatch::HAS_PORTS != 0 && Protocol(batch.protocol[row]).has_ports();
+            let open = ported && !is_group(batch.dst[row]) && !batch.src[row].to_std().is_unspecified();
+            open.then(|| terms(batch, row, table, &halves))
+        })
+        .collect()
+}
+
+fn source_asks(batch: &FlowBatch, row: usize, table: &ServiceTable, halves: &Halves) -> f32 {
     let (src, dst, protocol) = (batch.src[row], batch.dst[row], batch.protocol[row]);
     // Nobody asks from a group's address, nor can a host without one be asked.
     if is_group(dst) || src.to_std().is_unspecified() {
@@ -57,40 +65,9 @@ fn source_asks(batch: &FlowBatch, row: usize, table: &ServiceTable) -> f32 {
         };
     }
     if present & FlowBatch::HAS_PORTS == 0 || !Protocol(protocol).has_ports() {
-        return table.pair_habit(src, dst);
+        return 3.0 * table.pair_habit(src, dst);
     }
-    let (from, to) = (batch.src_port[row], batch.dst_port[row]);
-    let fan_in = table.fan_in(dst, protocol, to) - table.fan_in(src, protocol, from);
-    let mut odds = ports::score(to) - ports::score(from) + fan_in.clamp(-FAN_IN_LIMIT, FAN_IN_LIMIT);
-    if odds.abs() < 2.0 {
-        // Numbers in one band: the lower is a little more often the server's; and who asked before asks again.
-        odds += match to.cmp(&from) {
-            std::cmp::Ordering::Less => 0.3,
-            std::cmp::Ordering::Equal => 0.0,
-            std::cmp::Ordering::Greater => -0.3,
-        };
-        odds += table.pair_habit(src, dst);
-    }
-    if protocol == Protocol::TCP.0 && present & FlowBatch::HAS_TCP_FLAGS != 0 {
-        odds += flags(batch.tcp_flags[row]);
-    }
-    odds
-}
-
-/// Flags are OR-ed over the flow, so most say nothing: both sides of an ordinary connection carry SYN and ACK. A SYN
-/// without any ACK is a client that was never answered; SYN with ACK and nothing after is a server whose answer was
-/// never taken up; a reset without SYN and without data refuses.
-const fn flags(flags: u8) -> f32 {
-    if flags & SYN != 0 && flags & ACK == 0 {
-        return LIMIT;
-    }
-    if flags == SYN | ACK {
-        return -3.0;
-    }
-    if flags & RST != 0 && flags & (SYN | PUSH_OR_FIN) == 0 {
-        return -2.0;
-    }
-    0.0
+    odds(batch, row, table, halves)
 }
 
 /// Requests come from clients, answers from servers; errors belong to another conversation and say nothing.
@@ -155,7 +132,8 @@ mod tests {
             (flow(a, b, 1, (0, 8 << 8), 0), Src),
             (flow(a, b, 1, (0, 0), 0), Dst),
             (flow(a, b, 1, (0, 3 << 8), 0), Unknown),
-            (flow(a, b, 17, (123, 123), 0), Unknown),
+            (flow(a, b, 17, (123, 123), 0), Src),
+            (flow(a, "10.0.0.255", 17, (138, 138), 0), Src),
             (flow(a, b, 47, (0, 0), 0), Unknown),
         ] {
             assert_eq!(oriented(std::slice::from_ref(&flow)), [client], "{flow:?}");
@@ -171,6 +149,24 @@ mod tests {
         let clients = oriented(&flows);
         assert!(clients[..8].iter().all(|c| *c == Client::Src), "{clients:?}");
         assert_eq!(clients[8], Client::Dst);
+    }
+
+    #[test]
+    fn peers_on_equal_ports_that_hear_each_other_stay_open() {
+        let there = flow("10.0.0.1", "10.0.0.2", 17, (2_152, 2_152), 0);
+        let back = Flow { src: there.dst, dst: there.src, ..there.clone() };
+        assert_eq!(oriented(&[there, back]), [Client::Unknown; 2]);
+    }
+
+    #[test]
+    fn a_socket_that_asked_a_known_service_is_a_clients() {
+        let (host, peer) = ("192.168.2.16", "83.170.1.38");
+        let flows = [
+            flow(host, "65.54.227.120", 17, (3_797, 3_544), 0),
+            flow(host, peer, 17, (3_797, 32_900), 0),
+            flow(peer, host, 17, (32_900, 3_797), 0),
+        ];
+        assert_eq!(oriented(&flows), [Client::Src, Client::Src, Client::Dst]);
     }
 
     #[test]

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use crate::reorient::reorient;
 use model::{Conversation, Endpoint, Inventory, Ip, Micros, RollupRow, WorkloadId};
 
 /// Joins rows with the inventory and sums them over the window, one conversation for each (client, server, service),
 /// sorted so. An address belongs to whoever owned it when the row's first packet was seen; an address that changed hands
 /// yields a conversation for each owner.
 ///
+/// Rows whose direction was left open are judged once more, with the evidence of all rows given, and turned round where
+/// that is surer of the opposite.
+///
 /// Several exporters that saw one hour's traffic each count it: of every count the greatest is taken, so that traffic
 /// seen twice counts once, and one-sided views of two routers complete each other.
 pub fn resolve(mut rows: Vec<RollupRow>, inventory: &Inventory) -> Vec<Conversation> {
+    reorient(&mut rows);
     rows.sort_unstable_by(|a, b| {
         (a.client, a.server, a.service, a.hour, &a.exporter, a.first).cmp(&(
             b.client,
@@ -148,6 +153,7 @@ mod tests {
             client: Ip::v4(1),
             server: Ip::v4(2),
             service: Service::tcp(443),
+            client_port: None,
             flows,
             reverse_flows,
             packets: flows * 10,

@@ -3,56 +3,190 @@
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
-use model::{Client, Direction, Flow, FlowBatch, Ip, Micros, Protocol, Verdict};
+use model::{Client, Direction, Exporter, Flow, FlowBatch, FlowDetails, Ip, Micros, Protocol, Verdict};
 
 use crate::rollup::request_selector;
 
-/// An earlier start tells the client only beyond what exporters' clocks resolve.
+/// An earlier start tells the client only beyond what networks and exporters blur.
 const START_GRANULARITY_US: Micros = 10_000;
+/// Steps that exporters' clocks go in, coarsest first.
+const TICKS_US: [Micros; 5] = [1_000_000, 100_000, 10_000, 1_000, 1];
+/// One start for both halves in more than one of so many pairs: the exporter gives the conversation's start to both.
+const TIES_ONE_IN: u32 = 5;
 /// How often an earlier start is right where nothing else is known.
 const EARLIER_STARTS: f32 = 0.75;
+/// Exporters tell of long flows this late.
+const LATE_US: Micros = 1_800_000_000;
+/// Conversations that wait for more at most: about 300 bytes each, 150 MB.
+const OPEN_MAX: usize = 500_000;
 
-/// One flow for each connection: rows of one exporter, verdict and 5-tuple (either way round) that begin within
-/// `gap_us` of what is already joined become one, the client first where it is known, with the other half's counts
-/// as reverse counts. Rows come out sorted by start. Details are kept of the first row.
-///
-/// Where neither half knows its client and the halves start at clearly different times, the earlier asks; many
-/// exporters give both halves one start, and then it stays unknown.
+/// One flow for each connection of one batch: see [`Stitcher`]. Rows come out sorted by start.
 pub fn stitch(batch: &FlowBatch, gap_us: Micros) -> FlowBatch {
-    let mut order: Vec<u32> = (0..batch.len() as u32).collect();
-    order.sort_by_key(|row| batch.start[*row as usize]);
-    let mut open: HashMap<Key, usize, FixedState> = HashMap::with_hasher(FixedState::with_seed(0x5374_6974));
-    let mut joined: Vec<Joined> = Vec::new();
-    for row in order {
-        let flow = batch.get(row as usize);
-        let key = Key::of(&flow);
-        match open.get(&key) {
-            Some(&at) if flow.start <= joined[at].flow.end.saturating_add(gap_us) => joined[at].join(&flow),
-            _ => {
-                open.insert(key, joined.len());
-                joined.push(Joined::new(row, flow));
-            }
-        }
-    }
-    let mut result = FlowBatch::new(batch.source);
-    result.exporters.clone_from(&batch.exporters);
-    for (at, one) in joined.into_iter().enumerate() {
-        let (first_row, turned) = (one.row, one.client_is_dst());
-        result.push(one.finish());
-        if let Some(details) = batch.details.get(&first_row) {
-            let mut details = details.clone();
-            if turned {
-                std::mem::swap(&mut details.src_workload, &mut details.dst_workload);
-                std::mem::swap(&mut details.nat_src_ip, &mut details.nat_dst_ip);
-                std::mem::swap(&mut details.nat_src_port, &mut details.nat_dst_port);
-            }
-            result.details.insert(at as u32, details);
-        }
-    }
-    result
+    let mut stitcher = Stitcher::new(batch.source, gap_us);
+    let mut closed = stitcher.take(batch);
+    closed.extend(stitcher.open.drain().map(|(_, joined)| joined));
+    stitcher.told(closed)
 }
 
-#[derive(PartialEq, Eq, Hash)]
+/// Joins flows to connections, across batches: rows of one exporter, verdict and 5-tuple (either way round) that lie
+/// within the gap of what is already joined become one, the client first where it is known, with the other half's counts
+/// as reverse counts. So slices that an exporter's active timeout made are added up again. Where only the answer was
+/// seen, its flow comes out with no packets of the client's. Details are kept of the first row.
+///
+/// Where neither half knows its client and the halves start at clearly different times, the earlier asks. What is clear
+/// is measured for each exporter: many give both halves one start, and some tell seconds only; then it stays unknown.
+///
+/// Memory is bounded: beyond 500,000 open connections those that were silent longest are told as they are.
+#[derive(Debug)]
+pub struct Stitcher {
+    source: &'static str,
+    gap_us: Micros,
+    open_max: usize,
+    open: HashMap<Key, Joined, FixedState>,
+    exporters: Vec<Exporter>,
+    clocks: Vec<Clock>,
+    latest: Micros,
+}
+
+impl Stitcher {
+    /// A stitcher of one source's batches that joins what lies within so many microseconds.
+    pub fn new(source: &'static str, gap_us: Micros) -> Self {
+        Self {
+            source,
+            gap_us,
+            open_max: OPEN_MAX,
+            open: HashMap::with_hasher(FixedState::with_seed(0x5374_6974)),
+            exporters: Vec::new(),
+            clocks: Vec::new(),
+            latest: Micros::MIN,
+        }
+    }
+
+    /// Takes a batch; gives back what is over, sorted by start: what nothing within the gap was heard of for half an
+    /// hour of the flows' own time.
+    pub fn add(&mut self, batch: &FlowBatch) -> FlowBatch {
+        let mut closed = self.take(batch);
+        let over = self.latest.saturating_sub(self.gap_us).saturating_sub(LATE_US);
+        closed.extend(self.open.extract_if(|_, joined| joined.flow.end < over).map(|(_, joined)| joined));
+        if self.open.len() > self.open_max {
+            let mut ends: Vec<Micros> = self.open.values().map(|joined| joined.flow.end).collect();
+            let at = ends.len() - self.open_max / 4 * 3;
+            let (_, bar, _) = ends.select_nth_unstable(at);
+            let bar = *bar;
+            closed.extend(self.open.extract_if(|_, joined| joined.flow.end <= bar).map(|(_, joined)| joined));
+        }
+        self.told(closed)
+    }
+
+    /// All that is still open, sorted by start.
+    pub fn finish(&mut self) -> FlowBatch {
+        let rest = self.open.drain().map(|(_, joined)| joined).collect();
+        self.told(rest)
+    }
+
+    /// Joins a batch's rows; gives back what they came too late for.
+    fn take(&mut self, batch: &FlowBatch) -> Vec<Joined> {
+        let exporters: Vec<u32> = batch.exporters.iter().map(|exporter| self.exporter(exporter)).collect();
+        let mut order: Vec<u32> = (0..batch.len() as u32).collect();
+        order.sort_by_key(|row| batch.start[*row as usize]);
+        let mut closed = Vec::new();
+        for row in order {
+            let mut flow = batch.get(row as usize);
+            flow.exporter = match exporters.get(flow.exporter as usize) {
+                Some(index) => *index,
+                None => self.exporter(&Exporter("unknown".into())),
+            };
+            self.latest = self.latest.max(flow.start);
+            self.clocks[flow.exporter as usize].see(flow.start);
+            let details = || batch.details.get(&row).cloned();
+            match self.open.entry(Key::of(&flow)) {
+                std::collections::hash_map::Entry::Vacant(free) => {
+                    free.insert(Joined::new(flow, details()));
+                }
+                std::collections::hash_map::Entry::Occupied(mut known) => {
+                    let joined = known.get_mut();
+                    if joined.reaches(&flow, self.gap_us) {
+                        let clock = &mut self.clocks[flow.exporter as usize];
+                        joined.join(&flow, clock);
+                    } else {
+                        // The later one may go on.
+                        let mut over = Joined::new(flow, details());
+                        if joined.flow.start <= over.flow.start {
+                            std::mem::swap(joined, &mut over);
+                        }
+                        closed.push(over);
+                    }
+                }
+            }
+        }
+        closed
+    }
+
+    fn exporter(&mut self, exporter: &Exporter) -> u32 {
+        match self.exporters.iter().rposition(|known| known == exporter) {
+            Some(index) => index as u32,
+            None => {
+                self.exporters.push(exporter.clone());
+                self.clocks.push(Clock::default());
+                (self.exporters.len() - 1) as u32
+            }
+        }
+    }
+
+    fn told(&self, closed: Vec<Joined>) -> FlowBatch {
+        let mut flows: Vec<(Flow, Option<Box<FlowDetails>>)> = closed
+            .into_iter()
+            .map(|joined| {
+                let clock = &self.clocks[joined.flow.exporter as usize];
+                joined.finish(clock)
+            })
+            .collect();
+        let key =
+            |f: &Flow| (f.start, f.src, f.dst, f.protocol, f.src_port, f.dst_port, f.exporter, f.verdict);
+        flows.sort_by_key(|(flow, _)| key(flow));
+        let mut result = FlowBatch::new(self.source);
+        result.exporters.clone_from(&self.exporters);
+        for (flow, details) in flows {
+            if let Some(details) = details {
+                result.details.insert(result.len() as u32, details);
+            }
+            result.push(flow);
+        }
+        result
+    }
+}
+
+/// How finely an exporter tells starts.
+#[derive(Default, Debug)]
+struct Clock {
+    /// Index into [`TICKS_US`]: all starts are multiples of it.
+    tick: usize,
+    /// Connections of which both halves came.
+    pairs: u32,
+    /// Those that started at one time.
+    ties: u32,
+}
+
+impl Clock {
+    fn see(&mut self, start: Micros) {
+        while start % TICKS_US[self.tick] != 0 {
+            self.tick += 1;
+        }
+    }
+
+    fn pair(&mut self, tie: bool) {
+        self.pairs = self.pairs.saturating_add(1);
+        self.ties = self.ties.saturating_add(u32::from(tie));
+    }
+
+    /// From what distance of starts on the earlier half is the client's; none where starts tell nothing.
+    fn clear_us(&self) -> Option<Micros> {
+        let same_for_both = self.ties.saturating_mul(TIES_ONE_IN) > self.pairs;
+        (!same_for_both).then(|| START_GRANULARITY_US.max(2 * TICKS_US[self.tick]))
+    }
+}
+
+#[derive(PartialEq, Eq, Hash, Debug)]
 struct Key {
     low: (Ip, u16),
     high: (Ip, u16),
@@ -73,21 +207,31 @@ impl Key {
 }
 
 /// A flow under way, in the direction of its first row.
+#[derive(Debug)]
 struct Joined {
-    row: u32,
     flow: Flow,
-    reverse_start: Option<Micros>,
+    details: Option<Box<FlowDetails>>,
+    /// Start of what goes in the direction of `flow`.
+    there: Micros,
+    /// Start of what comes back.
+    back: Option<Micros>,
 }
 
 impl Joined {
-    fn new(row: u32, mut flow: Flow) -> Self {
+    fn new(mut flow: Flow, details: Option<Box<FlowDetails>>) -> Self {
         if flow.present & FlowBatch::HAS_REVERSE == 0 {
             (flow.reverse_packets, flow.reverse_bytes) = (0, 0);
         }
-        Self { row, flow, reverse_start: None }
+        Self { there: flow.start, back: None, flow, details }
     }
 
-    fn join(&mut self, other: &Flow) {
+    /// Whether no more than the gap lies between them.
+    fn reaches(&self, other: &Flow, gap_us: Micros) -> bool {
+        other.start <= self.flow.end.saturating_add(gap_us)
+            && other.end.max(other.start).saturating_add(gap_us) >= self.flow.start
+    }
+
+    fn join(&mut self, other: &Flow, clock: &mut Clock) {
         let flow = &mut self.flow;
         let turned = (other.src, other.src_port) != (flow.src, flow.src_port)
             || (Protocol(flow.protocol).is_icmp() && other.dst_port != flow.dst_port);
@@ -97,14 +241,20 @@ impl Joined {
         }
         if turned {
             std::mem::swap(&mut there, &mut back);
-            self.reverse_start.get_or_insert(other.start);
+            if self.back.is_none() {
+                clock.pair(other.start == self.there);
+            }
+            self.back = Some(self.back.map_or(other.start, |back| back.min(other.start)));
             flow.present |= FlowBatch::HAS_REVERSE;
             flow.direction = Direction::Unknown;
+        } else {
+            self.there = self.there.min(other.start);
         }
         flow.packets = flow.packets.saturating_add(there.0);
         flow.bytes = flow.bytes.saturating_add(there.1);
         flow.reverse_packets = flow.reverse_packets.saturating_add(back.0);
         flow.reverse_bytes = flow.reverse_bytes.saturating_add(back.1);
+        flow.start = flow.start.min(other.start);
         flow.end = flow.end.max(other.end);
         flow.tcp_flags |= other.tcp_flags;
         flow.present |= other.present;
@@ -116,20 +266,24 @@ impl Joined {
         }
     }
 
-    fn client_is_dst(&self) -> bool {
-        self.flow.client == Client::Dst
-    }
-
-    fn finish(self) -> Flow {
-        let mut flow = self.flow;
-        match (flow.client, self.reverse_start) {
-            (Client::Dst, _) => turn(&mut flow),
-            (Client::Unknown, Some(answer)) if answer - flow.start >= START_GRANULARITY_US => {
-                (flow.client, flow.client_confidence) = (Client::Src, EARLIER_STARTS);
-            }
-            _ => {}
+    fn finish(self, clock: &Clock) -> (Flow, Option<Box<FlowDetails>>) {
+        let (mut flow, mut details) = (self.flow, self.details);
+        if flow.client == Client::Unknown
+            && let (Some(back), Some(clear)) = (self.back, clock.clear_us())
+            && (back - self.there).abs() >= clear
+        {
+            flow.client = if self.there < back { Client::Src } else { Client::Dst };
+            flow.client_confidence = EARLIER_STARTS;
         }
-        flow
+        if flow.client == Client::Dst {
+            turn(&mut flow);
+            if let Some(details) = &mut details {
+                std::mem::swap(&mut details.src_workload, &mut details.dst_workload);
+                std::mem::swap(&mut details.nat_src_ip, &mut details.nat_dst_ip);
+                std::mem::swap(&mut details.nat_src_port, &mut details.nat_dst_port);
+            }
+        }
+        (flow, details)
     }
 }
 
@@ -160,97 +314,4 @@ const fn swapped(client: Client) -> Client {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn flow(src: u32, from: u16, dst: u32, to: u16, start: Micros) -> Flow {
-        Flow {
-            src: Ip::v4(src),
-            dst: Ip::v4(dst),
-            protocol: 6,
-            src_port: from,
-            dst_port: to,
-            start,
-            end: start + 10,
-            packets: 2,
-            bytes: 100,
-            present: FlowBatch::HAS_PORTS | FlowBatch::HAS_COUNTS,
-            ..Flow::default()
-        }
-    }
-
-    fn stitched(flows: &[Flow], gap_us: Micros) -> Vec<Flow> {
-        let mut batch = FlowBatch::new("test");
-        flows.iter().for_each(|flow| batch.push(flow.clone()));
-        let result = stitch(&batch, gap_us);
-        (0..result.len()).map(|row| result.get(row)).collect()
-    }
-
-    #[test]
-    fn halves_join_with_the_client_first() {
-        let answer = Flow { client: Client::Dst, client_confidence: 0.9, ..flow(2, 443, 1, 40_000, 0) };
-        let joined = stitched(&[answer, flow(1, 40_000, 2, 443, 5)], 1_000);
-        assert_eq!(joined.len(), 1);
-        let one = &joined[0];
-        assert_eq!((one.src, one.dst_port, one.client), (Ip::v4(1), 443, Client::Src));
-        assert_eq!((one.packets, one.reverse_packets, one.start, one.end), (2, 2, 0, 15));
-        assert!(one.present & FlowBatch::HAS_REVERSE != 0);
-    }
-
-    #[test]
-    fn a_gap_or_another_verdict_parts_them() {
-        let there = flow(1, 40_000, 2, 443, 0);
-        let late = flow(2, 443, 1, 40_000, 2_000);
-        let refused = Flow { verdict: Verdict::Deny, ..flow(2, 443, 1, 40_000, 5) };
-        assert_eq!(stitched(&[there.clone(), late], 1_000).len(), 2);
-        assert_eq!(stitched(&[there, refused], 1_000).len(), 2);
-    }
-
-    #[test]
-    fn only_a_clearly_earlier_start_tells_the_client() {
-        let there = flow(1, 50_000, 2, 50_001, 0);
-        let back = |start| flow(2, 50_001, 1, 50_000, start);
-        let client = |start| stitched(&[there.clone(), back(start)], 1_000_000)[0].client;
-        assert_eq!(
-            (client(0), client(9_999), client(10_000)),
-            (Client::Unknown, Client::Unknown, Client::Src)
-        );
-    }
-
-    #[test]
-    fn an_echo_joins_its_reply() {
-        let echo = |src, dst, kind: u16| Flow {
-            protocol: 1,
-            dst_port: kind << 8,
-            src_port: 0,
-            present: FlowBatch::HAS_ICMP,
-            client: if kind == 8 { Client::Src } else { Client::Dst },
-            client_confidence: 0.99,
-            ..flow(src, 0, dst, 0, 0)
-        };
-        let joined = stitched(&[echo(2, 1, 0), echo(1, 2, 8)], 0);
-        assert_eq!(joined.len(), 1);
-        assert_eq!((joined[0].src, joined[0].dst_port, joined[0].reverse_packets), (Ip::v4(1), 8 << 8, 2));
-    }
-
-    proptest! {
-        #[test]
-        fn packets_are_kept_and_stitching_again_changes_nothing(
-            rows in proptest::collection::vec((0_u32..3, 0_u16..3, 0_u32..3, 0_u16..3, 0_i64..500, 0_u8..3), 0..40)
-        ) {
-            let flows: Vec<Flow> = rows
-                .iter()
-                .map(|&(src, from, dst, to, start, client)| Flow {
-                    client: Client::from_code(client),
-                    client_confidence: if client == 0 { 0.0 } else { 0.9 },
-                    ..flow(src, from, dst, to, start)
-                })
-                .collect();
-            let once = stitched(&flows, 100);
-            let packets = |flows: &[Flow]| flows.iter().map(|f| f.packets + f.reverse_packets).sum::<u64>();
-            prop_assert_eq!(packets(&flows), packets(&once));
-            prop_assert_eq!(&stitched(&once, 100), &once);
-        }
-    }
-}
+mod tests;

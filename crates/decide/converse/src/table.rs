@@ -7,28 +7,54 @@
 //! there is room, after lossy counting (Manku and Motwani, VLDB 2002).
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
-use model::{FlowBatch, Ip, Protocol};
+use model::{FlowBatch, Ip, Protocol, RollupRow, Service};
 
-use crate::ports::{self, EPHEMERAL};
+use crate::ports;
 
+/// First port of the range that Linux takes for clients (32768-60999).
+const EPHEMERAL: u16 = 32_768;
 /// Entries before the least telling are dropped: the table then holds 40 MB.
 const ENTRIES_MAX: usize = 900_000;
 /// Bits that an entry must have to survive a pruning, if that makes room enough: one peer on one port sets two.
 const BAR_MIN: u32 = 3;
-/// Pairs of addresses whose decided conversations are remembered: 12 MB.
-const PAIRS_MAX: usize = 220_000;
-/// Difference in the ports' scores from which a flow alone decides, and may witness for its pair of addresses.
-const DECISIVE: f32 = 3.0;
+/// Distinct remote ports that one row of sums may stand for.
+const PORTS_OF_A_ROW: u64 = 8;
+/// Slots for pairs of addresses whose decided conversations are remembered: 2 MB.
+const PAIRS: usize = 1 << 18;
+/// Beyond so many votes a habit is no surer.
+const VOTES_MAX: i16 = 64;
 
-/// Evidence about who serves, gathered from every flow. Bounded: at most 900,000 address-and-port entries and 220,000
-/// address pairs, together about 60 MB, whatever the traffic.
+/// Evidence about who serves, gathered from every flow. Bounded: at most 900,000 address-and-port entries and as
+/// many address pairs as fit 2 MB, together about 60 MB, whatever the traffic.
 #[derive(Clone, Debug)]
 pub struct ServiceTable {
     endpoints: HashMap<EndpointKey, Seen, FixedState>,
-    pairs: HashMap<(u128, u128), i32, FixedState>,
+    pairs: Vec<Pair>,
+    hasher: FixedState,
+    /// By protocol (TCP, others) and port: 64 bits of the hosts that were asked on it.
+    served: Vec<u64>,
     entries_max: usize,
+}
+
+/// A pair of addresses, by its hash, and how often the lower asked less how often the higher did.
+#[derive(Clone, Copy, Default, Debug)]
+struct Pair {
+    tag: u32,
+    votes: i16,
+}
+
+/// What reached one address and port: 0 for nobody.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Breadth {
+    /// `ln` of the distinct remote ports.
+    pub(crate) ports: f32,
+    /// `ln` of the distinct peers.
+    pub(crate) peers: f32,
+    /// 1 where it asked for services that are known by name, otherwise 0.
+    pub(crate) asked: f32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -52,6 +78,8 @@ impl EndpointKey {
 struct Seen {
     peers: u64,
     ports: u64,
+    /// It asked for services that are known by name.
+    asked: bool,
 }
 
 impl Default for ServiceTable {
@@ -69,7 +97,9 @@ impl ServiceTable {
     fn with_entries_max(entries_max: usize) -> Self {
         Self {
             endpoints: HashMap::with_hasher(FixedState::with_seed(0x5265_6e74)),
-            pairs: HashMap::with_hasher(FixedState::with_seed(0x5061_6972)),
+            pairs: vec![Pair::default(); PAIRS],
+            hasher: FixedState::with_seed(0x5061_6972),
+            served: vec![0; 2 << 16],
             entries_max,
         }
     }
@@ -93,19 +123,46 @@ impl ServiceTable {
             }
             let (src, dst) = (batch.src[row], batch.dst[row]);
             let (from, to) = (batch.src_port[row], batch.dst_port[row]);
-            self.witness(dst, protocol, to, src, from);
-            self.witness(src, protocol, from, dst, to);
-            let margin = ports::score(to) - ports::score(from);
-            if margin.abs() >= DECISIVE {
-                self.vote(src, dst, margin > 0.0);
+            // A port that was handed out to ask a known service need not be remembered: it will not be asked.
+            match ports::plain(from, to) {
+                0 => {
+                    self.witness(dst, protocol, to, src, from);
+                    self.witness(src, protocol, from, dst, to);
+                }
+                1 => {
+                    self.witness(dst, protocol, to, src, from);
+                    self.vote(src, dst, true);
+                }
+                _ => {
+                    self.witness(src, protocol, from, dst, to);
+                    self.vote(src, dst, false);
+                }
             }
+        }
+    }
+
+    /// Learns from what earlier flows were summed to. Their remote ports are gone: each flow stands for one, up to a few.
+    pub(crate) fn learn_row(&mut self, row: &RollupRow) {
+        let Service { protocol, low, .. } = row.service;
+        if !protocol.has_ports() {
+            return;
+        }
+        let flows = row.flows.max(row.reverse_flows).clamp(1, PORTS_OF_A_ROW) as u16;
+        for flow in 0..flows {
+            // Any port that systems hand out to clients, one for each client and flow.
+            let port = EPHEMERAL + ((row.client.0 as u16).wrapping_mul(31).wrapping_add(flow) & 0x7fff);
+            self.witness(row.server, protocol.0, low, row.client, port);
+        }
+        if ports::plain(u16::MAX, low) != 0 {
+            self.vote(row.client, row.server, true);
         }
     }
 
     /// Counts one remote side for an address and port. Remote ports below the own port and below the ephemeral range
     /// do not count: a scanner's one source port meets many hosts and ports too, and would look like a busy server.
     fn witness(&mut self, ip: Ip, protocol: u8, port: u16, peer: Ip, peer_port: u16) {
-        if (peer_port < port && peer_port < EPHEMERAL) || ip.0 == 0 {
+        let asks = ports::asks_by_name(port, peer_port);
+        if (peer_port < port && peer_port < EPHEMERAL && !asks) || ip.0 == 0 {
             return;
         }
         if self.endpoints.len() >= self.entries_max {
@@ -113,18 +170,44 @@ impl ServiceTable {
         }
         let seen = self.endpoints.entry(EndpointKey::new(ip, protocol, port)).or_default();
         let folded = (peer.0 ^ (peer.0 >> 64)) as u64;
-        seen.peers |= bit(folded);
-        seen.ports |= bit(u64::from(peer_port) | 1 << 32);
-    }
-
-    fn vote(&mut self, src: Ip, dst: Ip, src_asks: bool) {
-        let (key, asks) = pair(src, dst, src_asks);
-        let step = if asks { 1 } else { -1 };
-        if self.pairs.len() >= PAIRS_MAX && !self.pairs.contains_key(&key) {
+        if asks {
+            seen.asked = true;
             return;
         }
-        let votes = self.pairs.entry(key).or_default();
-        *votes = (*votes + step).clamp(-64, 64);
+        seen.peers |= bit(folded);
+        seen.ports |= bit(u64::from(peer_port) | 1 << 32);
+        if seen.ports.count_ones() > 1 {
+            let host = (ip.0 ^ (ip.0 >> 64)) as u64;
+            self.served[served_index(protocol, port)] |= bit(host);
+        }
+    }
+
+    /// `ln(1 + n)` of the hosts that were asked on a port by several remote ports.
+    pub(crate) fn elsewhere(&self, protocol: u8, port: u16) -> f32 {
+        (1.0 + self.served[served_index(protocol, port)].count_ones() as f32).ln()
+    }
+
+    /// Each slot is the majority vote of Boyer and Moore ("MJRTY", 1991) over the pairs that fall into it: who comes
+    /// often stays, and a pair whose slot another holds has no habit.
+    fn vote(&mut self, src: Ip, dst: Ip, src_asks: bool) {
+        let (at, tag, same) = self.slot(src, dst);
+        let step: i16 = if src_asks == same { 1 } else { -1 };
+        let slot = &mut self.pairs[at];
+        if slot.tag == tag {
+            slot.votes = (slot.votes + step).clamp(-VOTES_MAX, VOTES_MAX);
+        } else if slot.votes == 0 {
+            *slot = Pair { tag, votes: step };
+        } else {
+            slot.votes -= slot.votes.signum();
+        }
+    }
+
+    /// Slot and tag of a pair of addresses, the same for both directions, and whether the source is the lower.
+    fn slot(&self, src: Ip, dst: Ip) -> (usize, u32, bool) {
+        let same = src <= dst;
+        let pair = if same { (src.0, dst.0) } else { (dst.0, src.0) };
+        let hash = self.hasher.hash_one(pair);
+        ((hash >> 32) as usize % PAIRS, hash as u32, same)
     }
 
     fn prune(&mut self) {
@@ -136,29 +219,30 @@ impl ServiceTable {
         }
     }
 
-    /// Log odds for "this side serves" from the breadth of what reached it: 0 for nobody or one remote port.
-    pub(crate) fn fan_in(&self, ip: Ip, protocol: u8, port: u16) -> f32 {
+    /// What reached one address and port.
+    pub(crate) fn fan_in(&self, ip: Ip, protocol: u8, port: u16) -> Breadth {
         match self.endpoints.get(&EndpointKey::new(ip, protocol, port)) {
-            Some(seen) => {
-                1.2 * LOG_COUNT[seen.ports.count_ones() as usize]
-                    + 0.8 * LOG_COUNT[seen.peers.count_ones() as usize]
-            }
-            None => 0.0,
+            Some(seen) => Breadth {
+                ports: LOG_COUNT[seen.ports.count_ones() as usize],
+                peers: LOG_COUNT[seen.peers.count_ones() as usize],
+                asked: f32::from(u8::from(seen.asked)),
+            },
+            None => Breadth::default(),
         }
     }
 
-    /// Log odds for "the source asks", from the decided conversations of the same two addresses.
+    /// From -1 to 1, how the plain conversations of the same two addresses speak for the source asking.
     pub(crate) fn pair_habit(&self, src: Ip, dst: Ip) -> f32 {
-        let (key, same) = pair(src, dst, true);
-        let votes = self.pairs.get(&key).copied().unwrap_or(0) as f32;
-        let habit = 3.0 * votes / (votes.abs() + 1.0);
+        let (at, tag, same) = self.slot(src, dst);
+        let slot = self.pairs[at];
+        let votes = if slot.tag == tag { f32::from(slot.votes) } else { 0.0 };
+        let habit = votes / (votes.abs() + 1.0);
         if same { habit } else { -habit }
     }
 }
 
-/// The pair in one order for both directions, and the statement turned to fit it.
-fn pair(src: Ip, dst: Ip, src_asks: bool) -> ((u128, u128), bool) {
-    if src <= dst { ((src.0, dst.0), src_asks) } else { ((dst.0, src.0), !src_asks) }
+fn served_index(protocol: u8, port: u16) -> usize {
+    usize::from(protocol != Protocol::TCP.0) << 16 | usize::from(port)
 }
 
 /// One of 64 bits by a multiplicative hash (Fibonacci hashing, Knuth TAOCP 3, 6.4).
@@ -210,8 +294,8 @@ mod tests {
             batch.push(flow(2_000, 54_321, 3_000 + n, 1 + n as u16));
         }
         table.learn(&batch);
-        assert!(table.fan_in(Ip::v4(1_000), 6, 8_240) > 5.0);
-        assert_eq!(table.fan_in(Ip::v4(2_000), 6, 54_321), 0.0);
+        assert!(table.fan_in(Ip::v4(1_000), 6, 8_240).ports > 3.0);
+        assert_eq!(table.fan_in(Ip::v4(2_000), 6, 54_321).ports, 0.0);
         assert!(table.pair_habit(Ip::v4(2_000), Ip::v4(3_000)) > 0.0);
         assert!(table.pair_habit(Ip::v4(3_000), Ip::v4(2_000)) < 0.0);
     }
@@ -226,7 +310,7 @@ mod tests {
         }
         table.learn(&batch);
         assert!(table.len() <= 1_000);
-        assert!(table.fan_in(Ip::v4(7), 6, 8_240) > 5.0);
+        assert!(table.fan_in(Ip::v4(7), 6, 8_240).ports > 3.0);
     }
 
     #[test]
@@ -241,7 +325,7 @@ mod tests {
                 noise.push(flow(round * 1_000 + n, 40_000, 0x0a00_0000 + round * 1_000 + n, 50_000))
             });
             table.learn(&noise);
-            assert!(table.fan_in(Ip::v4(7), 6, 8_240) > 5.0, "round {round}");
+            assert!(table.fan_in(Ip::v4(7), 6, 8_240).ports > 3.0, "round {round}");
         }
     }
 }

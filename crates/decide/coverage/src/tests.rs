@@ -183,6 +183,7 @@ fn sum(exporter: &str, client: u32, server: u32) -> model::RollupRow {
         client: model::Ip::v4(client),
         server: model::Ip::v4(server),
         service: model::Service::new(model::Protocol::TCP, 443),
+        client_port: None,
         flows: 1,
         reverse_flows: 0,
         packets: 1,

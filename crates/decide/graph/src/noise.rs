@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::Protocol;
+use model::{Protocol, Service};
 
 use crate::assemble::{BuildOptions, Draft};
 use crate::{Edge, Node, NodeKind, Noise};
@@ -59,7 +59,7 @@ pub(crate) fn mark(nodes: &[Node], drafts: &mut [Draft], outcome: &Outcome, opti
         let quiet_broadcast = !speakers.contains(&draft.edge.server)
             && is_broadcast(&nodes[draft.edge.server as usize])
             && !answered(&draft.edge);
-        let special = draft.special || quiet_broadcast;
+        let special = draft.special || quiet_broadcast || is_discovery(draft.edge.service);
         let reason = if special {
             Some(Noise::Special)
         } else if draft.edge.noise.is_some() {
@@ -81,6 +81,15 @@ pub(crate) fn mark(nodes: &[Node], drafts: &mut [Draft], outcome: &Outcome, opti
 
 pub(crate) const fn answered(edge: &Edge) -> bool {
     edge.reverse_packets > 0 || edge.reverse_bytes > 0
+}
+
+/// What hosts of one link ask each other to find each other: NetBIOS datagrams, SSDP, WS-Discovery, mDNS, LLMNR. Most of it
+/// goes to groups; the answers do not, and come from high ports to whoever asked. NetBIOS names (137) are left, for they
+/// may be a WINS server's, and so is DHCP, whose renewals hosts cannot do without.
+const fn is_discovery(service: Service) -> bool {
+    service.protocol.0 == Protocol::UDP.0
+        && service.low == service.high
+        && matches!(service.low, 138 | 1_900 | 3_702 | 5_353 | 5_355)
 }
 
 const fn refused_by_source(draft: &Draft) -> bool {

@@ -188,6 +188,8 @@ pub(crate) fn edges(stored: &RecordBatch) -> Result<Vec<RollupRow>, NotOurs> {
     let (client, server) = (columns.addresses("client")?, columns.addresses("server")?);
     let (protocol, tcp_flags) = (columns.shorts("protocol")?, columns.shorts("tcp_flags")?);
     let (low, high) = (columns.ints("port_low")?, columns.ints("port_high")?);
+    let client_port = columns.column("client_port")?;
+    let client_port = client_port.as_primitive_opt::<Int32Type>().ok_or_else(|| wrong("client_port"))?;
     let (flows, back_flows) = (columns.counts("flows")?, columns.counts("reverse_flows")?);
     let (packets, bytes) = (columns.counts("packets")?, columns.counts("bytes")?);
     let (back_packets, back_bytes) = (columns.counts("reverse_packets")?, columns.counts("reverse_bytes")?);
@@ -214,6 +216,7 @@ pub(crate) fn edges(stored: &RecordBatch) -> Result<Vec<RollupRow>, NotOurs> {
             client: ip(client, row),
             server: ip(server, row),
             service: Service { protocol, low: low[row] as u16, high: high[row] as u16 },
+            client_port: client_port.is_valid(row).then(|| client_port.value(row) as u16),
             flows: count(flows[row]),
             reverse_flows: count(back_flows[row]),
             packets: count(packets[row]),

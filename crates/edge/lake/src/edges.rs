@@ -35,8 +35,9 @@ pub struct EdgeQuery {
 }
 
 impl Lake {
-    /// The sums of a window: one row for each (exporter, client, server, service), between two cuts where one of the
-    /// addresses changes hands, sorted by client, server, service, hour, exporter. Different exporters stay apart, for what several saw must not be added.
+    /// The sums of a window: one row for each (exporter, client, server, service, client's port where it is kept), between
+    /// two cuts where one of the addresses changes hands, sorted by client, server, service, client's port, hour, exporter.
+    /// Different exporters stay apart, for what several saw must not be added.
     ///
     /// Hours that lie in the window only in part are not in the rows: their flows, those that start in the window, go to
     /// `partial`, which sums them as it summed them when they were imported. It is called with batches of some thousand
@@ -77,10 +78,11 @@ impl Lake {
             })
         })?;
         rows.sort_unstable_by(|a, b| {
-            (a.client, a.server, a.service, a.hour, &a.exporter).cmp(&(
+            (a.client, a.server, a.service, a.client_port, a.hour, &a.exporter).cmp(&(
                 b.client,
                 b.server,
                 b.service,
+                b.client_port,
                 b.hour,
                 &b.exporter,
             ))
@@ -198,7 +200,7 @@ fn one_file_a_day(files: &[StoredFile]) -> bool {
     files.windows(2).all(|pair| floor(pair[0].to, DAY_US) < floor(pair[1].from, DAY_US))
 }
 
-const KEYS: [&str; 6] = ["exporter", "client", "server", "protocol", "port_low", "port_high"];
+const KEYS: [&str; 7] = ["exporter", "client", "server", "protocol", "port_low", "port_high", "client_port"];
 const SUMS: [&str; 9] = [
     "flows",
     "reverse_flows",

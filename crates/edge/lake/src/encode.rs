@@ -189,6 +189,7 @@ pub(crate) fn edges(relation: Relation, rows: &[Edge]) -> Result<RecordBatch, Ar
         of_shorts(|r| r.service.protocol.0),
         of_ints(|e| e.row.service.low.into()),
         of_ints(|e| e.row.service.high.into()),
+        Arc::new(rows.iter().map(|e| e.row.client_port.map(i32::from)).collect::<Int32Array>()),
         of_counts(|r| r.flows),
         of_counts(|r| r.reverse_flows),
         of_counts(|r| r.packets),

@@ -71,6 +71,8 @@ pub(crate) fn schema(relation: Relation, in_memory: bool) -> SchemaRef {
             ("protocol", Int16),
             ("port_low", Int32),
             ("port_high", Int32),
+            // Kept while it is not certain who asks, otherwise absent.
+            ("client_port", Int32),
             ("flows", Int64),
             ("reverse_flows", Int64),
             ("packets", Int64),
@@ -85,7 +87,8 @@ pub(crate) fn schema(relation: Relation, in_memory: bool) -> SchemaRef {
             ("tcp_flags", Int16),
         ],
     };
-    let field = |(name, kind): (&str, DataType)| Field::new(name, kind, name == "details");
+    let field =
+        |(name, kind): (&str, DataType)| Field::new(name, kind, matches!(name, "details" | "client_port"));
     Arc::new(Schema::new(columns.into_iter().map(field).collect::<Vec<_>>()))
 }
 

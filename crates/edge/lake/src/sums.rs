@@ -24,7 +24,7 @@ const SPREAD_DAYS: usize = 32;
 /// Sums that make a file of their own worth while even then.
 const FEW_SUMS: usize = 1_024;
 
-type Day = HashMap<(u32, Ip, Ip, Service), Edge, FixedState>;
+type Day = HashMap<(u32, Ip, Ip, Service, Option<u16>), Edge, FixedState>;
 
 /// Sums of one import.
 #[derive(Default)]
@@ -113,7 +113,7 @@ impl EdgeSpool {
         let start = row.hour.div_euclid(DAY_US).saturating_mul(DAY_US);
         let day = self.daily.entry(start).or_default();
         let before = day.len();
-        let key = (exporter as u32, row.client, row.server, row.service);
+        let key = (exporter as u32, row.client, row.server, row.service, row.client_port);
         match day.entry(key) {
             std::collections::hash_map::Entry::Occupied(mut known) => known.get_mut().add(edge),
             std::collections::hash_map::Entry::Vacant(free) => {
@@ -152,9 +152,9 @@ fn write_days(
     name: &mut dyn FnMut() -> String,
     written: &mut Vec<Part>,
 ) -> Result<(), LakeError> {
-    fn key(edge: &Edge) -> (Micros, Ip, Ip, Service, &Exporter) {
+    fn key(edge: &Edge) -> (Micros, Ip, Ip, Service, Option<u16>, &Exporter) {
         let row = &edge.row;
-        (row.hour, row.client, row.server, row.service, &row.exporter)
+        (row.hour, row.client, row.server, row.service, row.client_port, &row.exporter)
     }
     edges.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
     edges.dedup_by(|later, earlier| {

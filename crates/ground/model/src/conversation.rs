@@ -34,6 +34,9 @@ pub struct RollupRow {
     pub server: Ip,
     /// For what: protocol and server port, or ICMP type and code.
     pub service: Service,
+    /// The client's port, kept while it is not certain who asks: then the row may still be turned round. Otherwise all
+    /// of a client's ports are one row.
+    pub client_port: Option<u16>,
     /// Flow records from client to server.
     pub flows: u64,
     /// Flow records from server to client. Zero and no reverse counts: nobody was seen to answer.

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::bail;
-use converse::ServiceTable;
+use converse::{ServiceTable, Stitcher};
 use model::FlowBatch;
 use model::canonical::write_flow;
 
@@ -34,13 +34,19 @@ impl Decode {
         let mut printer = Printer::new(global.format_or(Format::Ndjson));
         let mut failures = 0;
         for piece in &pieces {
+            let mut stitcher: Option<Stitcher> = None;
             let outcome = read_oriented(self.input.format(), piece, &rejects, &mut table, |chunk| {
                 if self.stitch {
-                    printer.print(&converse::stitch(chunk, STITCH_GAP_US))
+                    let stitcher =
+                        stitcher.get_or_insert_with(|| Stitcher::new(chunk.source, STITCH_GAP_US));
+                    printer.print(&stitcher.add(chunk))
                 } else {
                     printer.print(chunk)
                 }
             });
+            if let Some(mut stitcher) = stitcher {
+                printer.print(&stitcher.finish())?;
+            }
             let damage = match outcome {
                 Ok(outcome) => {
                     print_losses(&outcome.summary);

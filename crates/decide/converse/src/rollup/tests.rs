@@ -56,6 +56,20 @@ fn unknown_direction_is_kept_with_half_a_confidence() {
     let rows = rollup.drain();
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| row.flows == 1 && row.reverse_flows == 1 && row.confidence_sum == 1.0));
+    assert_eq!(rows.iter().map(|row| row.client_port).collect::<Vec<_>>(), [Some(50_001), Some(123)]);
+}
+
+#[test]
+fn rows_of_uncertain_direction_are_bounded() {
+    let mut rollup = Rollup::new(HOUR);
+    for port in 0..3_u32 {
+        let flows = (1..=30_000).map(|from| flow(port, from, 9, 40_000, Client::Unknown));
+        rollup.add(&batch(flows));
+    }
+    let rows = rollup.drain();
+    let open = rows.iter().filter(|row| row.client_port.is_some()).count();
+    assert!((OPEN_MAX..OPEN_MAX + BLOCK_ROWS).contains(&open), "{open}");
+    assert_eq!(rows.iter().map(|row| row.flows + row.reverse_flows).sum::<u64>(), 90_000);
 }
 
 #[test]
@@ -94,7 +108,7 @@ proptest! {
         prop_assert_eq!(records, batch.len() as u64);
         prop_assert_eq!(packets, 3 * batch.len() as u64);
         prop_assert!(rows.iter().all(|row| row.hour <= row.first && row.first < row.hour + HOUR));
-        prop_assert!(rows.is_sorted_by(|a, b| (a.hour, &a.exporter, a.client, a.server, a.service)
-            < (b.hour, &b.exporter, b.client, b.server, b.service)));
+        prop_assert!(rows.is_sorted_by(|a, b| (a.hour, &a.exporter, a.client, a.server, a.service, a.client_port)
+            < (b.hour, &b.exporter, b.client, b.server, b.service, b.client_port)));
     }
 }

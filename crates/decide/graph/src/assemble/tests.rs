@@ -252,3 +252,18 @@ fn text_quotes_what_names_may_hold() {
         "{mermaid}"
     );
 }
+
+#[test]
+fn what_hosts_of_a_link_ask_each_other_to_find_each_other_is_special() {
+    let inventory = inventory(&[("a", "10.0.0.1", "x"), ("b", "10.0.0.2", "x")]);
+    let of = |service: &str| {
+        let graph = lone(&inventory, &[talk(&inventory, "10.0.0.1", "10.0.0.2", service)]);
+        graph.edges[0].noise
+    };
+    for service in ["udp/138", "udp/1900", "udp/3702", "udp/5353", "udp/5355"] {
+        assert_eq!(of(service), Some(Noise::Special), "{service}");
+    }
+    for service in ["udp/67", "udp/137", "tcp/5353", "udp/53"] {
+        assert_eq!(of(service), None, "{service}");
+    }
+}

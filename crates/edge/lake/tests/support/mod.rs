@@ -76,6 +76,7 @@ pub(crate) fn sums(batch: &FlowBatch, bucket: impl Fn(Micros) -> Micros) -> BTre
             client,
             server,
             service,
+            client_port: None,
             flows: 0,
             reverse_flows: 0,
             packets: 0,
