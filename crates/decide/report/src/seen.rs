@@ -189,7 +189,10 @@ mod tests {
 
     #[test]
     fn percentages_never_claim_more_than_there_is() {
-        assert_eq!([1.0, 0.9996, 0.5, 0.0, f64::NAN].map(percent), ["100%", "99.9%", "50.0%", "0.0%", "\u{2013}"]);
+        assert_eq!(
+            [1.0, 0.9996, 0.5, 0.0, f64::NAN].map(percent),
+            ["100%", "99.9%", "50.0%", "0.0%", "\u{2013}"]
+        );
     }
 
     #[test]
