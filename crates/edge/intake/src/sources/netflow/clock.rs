@@ -44,6 +44,9 @@ pub(super) struct Life {
 
 /// Restarts of one exporter closer than this are not believed: more likely are two processes behind one address.
 const RESTART_APART: Micros = 600 * 1_000_000;
+/// Nor are those of an exporter that was silent for longer: whatever it was, it has told its templates again since, and
+/// recordings of different days that somebody put together look like it too.
+const RESTART_WITHIN: Micros = 3_600 * 1_000_000;
 /// How far a start must have moved to be another one. Export times have whole seconds, and clocks are set.
 const ANOTHER_START_MS: i32 = 60_000;
 /// How far back a count of records jumps that began anew. Datagrams that overtook each other jump by less.
@@ -61,11 +64,18 @@ impl Restarts {
     /// how long it was up, it started at another time. Either alone has other reasons.
     pub(super) fn noticed(&mut self, now: Life) -> bool {
         let Some(last) = self.last.replace(now) else { return false };
+        let passed = now.export.saturating_sub(last.export);
+        if !(0..=RESTART_WITHIN).contains(&passed) {
+            return false;
+        }
         let anew = match (last.uptime, now.uptime) {
             (Some(before), Some(after)) => {
-                let passed = ((now.export - last.export) / 1_000) as u32;
-                let moved = passed.wrapping_sub(after.wrapping_sub(before)).cast_signed();
-                after < before && now.sequence < last.sequence && moved.saturating_abs() > ANOTHER_START_MS
+                let passed_ms = (passed / 1_000) as u32;
+                let moved = passed_ms.wrapping_sub(after.wrapping_sub(before)).cast_signed();
+                // It cannot be up for longer than since it was heard last.
+                let since = after <= passed_ms.saturating_add(ANOTHER_START_MS as u32);
+                let back = after < before && now.sequence < last.sequence;
+                back && since && moved.saturating_abs() > ANOTHER_START_MS
             }
             _ => {
                 let back = last.sequence.wrapping_sub(now.sequence);
@@ -139,7 +149,20 @@ mod tests {
         );
         assert!(!noticed(life(1, Some(day), 5_000), life(0, Some(day - 1_000), 4_999)), "out of order");
         assert!(!noticed(life(0, Some(day), 5_000), life(7_200, Some(day + 1), 5_001)), "the clock was set");
+        assert!(
+            !noticed(life(0, Some(day), 5_000), life(4_000, Some(1_000), 0)),
+            "silent for more than an hour"
+        );
+        assert!(
+            !noticed(life(0, Some(day), 5_000), life(-100, Some(1_000), 0)),
+            "an earlier day's recording"
+        );
+        assert!(
+            !noticed(life(0, Some(day), 5_000), life(100, Some(day / 2), 0)),
+            "up since before it was heard last"
+        );
         assert!(noticed(life(0, None, 900_000), life(1, None, 0)));
+        assert!(!noticed(life(0, None, 900_000), life(-1, None, 0)), "an earlier day's recording");
         assert!(!noticed(life(0, None, 900_000), life(1, None, 899_000)), "out of order");
         assert!(!noticed(life(0, None, u32::MAX), life(1, None, 10)), "the number wrapped");
         // Two processes that take turns are noticed once.
