@@ -8,7 +8,8 @@ use model::FlowBatch;
 use crate::error::IntakeError;
 use crate::ledger::{Ledger, OnReject, Reject, Summary};
 use crate::sources::{
-    aws_network_firewall, aws_vpc, azure, gcp, hubble, mapped, netflow, packets, sflow, suricata, zeek,
+    argus, aws_network_firewall, aws_vpc, azure, cisco_asa, fortinet, gcp, hubble, illumio, mapped, netflow,
+    nfdump, packets, paloalto, sflow, silk, suricata, zeek,
 };
 use crate::unpack::Packing;
 
@@ -34,6 +35,13 @@ pub static SOURCES: &[&Source] = &[
     &zeek::SOURCE,
     &suricata::SOURCE,
     &hubble::SOURCE,
+    &nfdump::SOURCE,
+    &silk::SOURCE,
+    &argus::SOURCE,
+    &paloalto::SOURCE,
+    &fortinet::SOURCE,
+    &cisco_asa::SOURCE,
+    &illumio::SOURCE,
     &mapped::CSV,
     &mapped::JSON,
     &mapped::PARQUET,

@@ -3,8 +3,11 @@
 
 pub(crate) mod bytes;
 pub(crate) mod json;
+pub(crate) mod pairs;
 mod records;
 pub(crate) mod sink;
+pub(crate) mod syslog;
+pub(crate) mod table;
 pub(crate) mod times;
 pub(crate) mod values;
 

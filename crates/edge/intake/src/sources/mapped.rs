@@ -15,7 +15,7 @@ use self::csv::Csv;
 use self::json::Json;
 use self::mapping::{Form, Mapping};
 use crate::error::IntakeError;
-use crate::source::{FlowReader, Input, Source, Status};
+use crate::source::{FlowReader, Input, SOURCES, Source, Status};
 use crate::text::{Shape, open_text};
 
 /// The row of delimited text.
@@ -27,7 +27,7 @@ pub(crate) static CSV: Source = Source {
                   CIM, IPFIX and of `ringfence decode`, whatever their case, points and underscores. For other names write a \
                   mapping file and name it as the format: `mapping:FILE.toml`.",
     status: Status::Documented,
-    detect: Csv::is_known,
+    detect: |head| Csv::is_known(head) && !is_of_its_own(head),
     open: |input| open_csv(input, Mapping::known()),
 };
 
@@ -40,7 +40,7 @@ pub(crate) static JSON: Source = Source {
                   `ringfence decode`, as members of members or with points in their names. For other names write a mapping file \
                   and name it as the format: `mapping:FILE.toml`.",
     status: Status::Documented,
-    detect: Json::is_known,
+    detect: |head| Json::is_known(head) && !is_of_its_own(head),
     open: |input| open_json(input, Mapping::known()),
 };
 
@@ -56,6 +56,12 @@ pub(crate) static PARQUET: Source = Source {
     detect: |head| head.starts_with(b"PAR1"),
     open: |input| parquet::open(input, Mapping::known()),
 };
+
+/// Whether a format of its own, with a row of its own, recognises the input: many have well-known names too.
+fn is_of_its_own(head: &[u8]) -> bool {
+    let generic = [CSV.name, JSON.name];
+    SOURCES.iter().any(|source| !generic.contains(&source.name) && (source.detect)(head))
+}
 
 /// What stands before the name of a mapping file where a format is named.
 pub(crate) const PREFIX: &str = "mapping:";

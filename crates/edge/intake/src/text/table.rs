@@ -54,7 +54,9 @@ impl<const FIELDS: usize> Table<FIELDS> {
         }
         if count != self.columns.len() {
             let expected = self.columns.len();
-            return Err(format!("the record has {count} values; expected {expected} as named by the first line"));
+            return Err(format!(
+                "the record has {count} values; expected {expected} as named by the first line"
+            ));
         }
         Ok(values)
     }
@@ -72,7 +74,10 @@ mod tests {
     fn values_are_found_by_name_whatever_separates_them() {
         let table = Table::<2>::of_names(b"  b|x|  a|", b",|", field, &[0, 1]).unwrap();
         assert_eq!(table.values(b" 1| 2|3 |"), Ok([&b"3"[..], b"1"]));
-        assert_eq!(table.values(b"1|2|"), Err("the record has 2 values; expected 3 as named by the first line".into()));
+        assert_eq!(
+            table.values(b"1|2|"),
+            Err("the record has 2 values; expected 3 as named by the first line".into())
+        );
         assert!(table.has(0) && Table::<2>::of_names(b"b,x", b",|", field, &[0]).is_none());
         let open = Table::<2>::of_names(b"a,b", b",|", field, &[0]).unwrap();
         assert_eq!(open.values(b"1,"), Ok([&b"1"[..], b""]));
