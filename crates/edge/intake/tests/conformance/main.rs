@@ -11,6 +11,7 @@ mod damage;
 mod firewalls;
 mod listener;
 mod mapped;
+mod netflow_fixed;
 mod netflow_parser;
 mod netflow_table;
 mod netgauze;

@@ -18,7 +18,7 @@ struct Layout {
 impl Layout {
     const fn of(version: u16) -> Option<Self> {
         match version {
-            1 => Some(Self { header: 16, record: 52 }),
+            1 => Some(Self { header: 16, record: 48 }),
             5 => Some(Self { header: 24, record: 48 }),
             // A record of version 5 with the router that the switch spared the packets at its end: whoever forwarded, the
             // switch observed.
@@ -82,7 +82,7 @@ impl Header {
     pub(super) fn records(&self, datagram: &[u8], exporter: u32, batch: &mut FlowBatch) {
         let records = datagram.get(self.layout.header..).unwrap_or_default();
         match self.version {
-            1 => self.each::<52, 40>(records, batch),
+            1 => self.each::<48, 40>(records, batch),
             7 => self.each::<52, 37>(records, batch),
             _ => self.each::<48, 37>(records, batch),
         }
