@@ -40,6 +40,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use model::{Micros, TimeWindow};
 
@@ -85,6 +86,39 @@ impl Lake {
         let lake = Self { root, state, engine, lock: Some(lock), late_us: 0 };
         lake.remove_orphans()?;
         Ok(lake)
+    }
+
+    /// Opens a lake as [`Lake::open`] does; while another process writes to it, waits so long for it, and calls `waiting`
+    /// once, with whom it waits for.
+    ///
+    /// # Errors
+    /// As [`Lake::open`].
+    pub fn open_patiently(
+        root: &Path,
+        patience: Duration,
+        waiting: impl FnOnce(&LakeError),
+    ) -> Result<Self, LakeError> {
+        while_busy(patience, waiting, || Self::open(root))
+    }
+
+    /// Lets other processes write, until [`Lake::write_again`]: for who stores something every now and then.
+    pub fn let_others_write(&mut self) {
+        self.lock = None;
+    }
+
+    /// Becomes the one writer again, after [`Lake::let_others_write`]; waits as [`Lake::open_patiently`] does.
+    ///
+    /// # Errors
+    /// When another process still writes, or the lock cannot be written.
+    pub fn write_again(
+        &mut self,
+        patience: Duration,
+        waiting: impl FnOnce(&LakeError),
+    ) -> Result<(), LakeError> {
+        if self.lock.is_none() {
+            self.lock = Some(while_busy(patience, waiting, || lock(&self.root))?);
+        }
+        Ok(())
     }
 
     /// Opens a lake for reading only; others may write to it meanwhile.
@@ -141,6 +175,30 @@ impl Lake {
             }
         }
         Ok(())
+    }
+}
+
+/// How often to look whether another writer is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Tries until it is not another writer that is in the way, or patience is at its end.
+fn while_busy<T>(
+    patience: Duration,
+    waiting: impl FnOnce(&LakeError),
+    mut attempt: impl FnMut() -> Result<T, LakeError>,
+) -> Result<T, LakeError> {
+    let limit = Instant::now() + patience;
+    let mut waiting = Some(waiting);
+    loop {
+        match attempt() {
+            Err(busy @ LakeError::Busy { .. }) if Instant::now() < limit => {
+                if let Some(waiting) = waiting.take() {
+                    waiting(&busy);
+                }
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            outcome => return outcome,
+        }
     }
 }
 

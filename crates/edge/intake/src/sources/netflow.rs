@@ -19,10 +19,7 @@ use netset::Ip;
 
 pub(crate) use decoder::Decoder;
 pub use memory::Limits;
-#[allow(unused_imports, reason = "the TCP listener takes them")]
-pub(crate) use persist::StateError;
-#[allow(unused_imports, reason = "the TCP listener takes them")]
-pub(crate) use stream::{LostFraming, StreamDecoder};
+pub(crate) use stream::StreamDecoder;
 
 use self::decoder::NOT_FLOWS;
 use crate::capture::{self, Capture, Window};

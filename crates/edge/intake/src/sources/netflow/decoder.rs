@@ -130,8 +130,7 @@ impl Decoder {
     }
 
     /// Templates, their fields as counted against the limit, and bytes that wait.
-    #[cfg(test)]
-    pub(super) fn held(&self) -> (usize, usize, usize) {
+    pub(crate) fn held(&self) -> (usize, usize, usize) {
         let states = self.memory.exporters.values();
         let templates = states.map(|state| state.templates.len() + state.latest.len()).sum();
         (templates, self.memory.fields, self.pending.used())

@@ -14,7 +14,7 @@ use super::template::{Field, Template};
 use crate::ledger::{Jump, Ledger};
 
 /// Bounds on what is remembered. Reaching one is counted in the summary, never fatal.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Pairs of address and observation domain. Beyond it those are forgotten that were silent the longest.
     pub exporters: usize,

@@ -45,7 +45,6 @@ impl Pending {
     }
 
     /// What the waiting sets cost.
-    #[cfg(test)]
     pub(super) fn used(&self) -> usize {
         self.used
     }

@@ -1,7 +1,5 @@
 //! IPFIX over a connection: messages one after the other, cut anywhere (RFC 7011, 10.4).
 
-#![allow(dead_code, reason = "the listener for connections is the one that calls it")]
-
 use std::fmt;
 
 use model::{FlowBatch, Micros};
