@@ -1,10 +1,14 @@
 //! Where a project's parts are, and where each setting came from.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use lake::Lake;
 use model::Micros;
 use serde::Deserialize;
+
+use crate::commands::CollectConfig;
 
 /// Name of the project's configuration file.
 pub(crate) const CONFIG_FILE: &str = "ringfence.toml";
@@ -30,6 +34,8 @@ pub(crate) struct Project {
     pub(crate) late_resolve_us: Micros,
     /// Where each value came from.
     pub(crate) settings: Vec<Setting>,
+    /// What `collect` is told.
+    pub(crate) collect: CollectConfig,
 }
 
 #[derive(Deserialize, Default)]
@@ -38,6 +44,8 @@ struct Config {
     lake: Option<PathBuf>,
     policies: Option<PathBuf>,
     late_resolve: Option<String>,
+    #[serde(default)]
+    collect: CollectConfig,
 }
 
 impl Project {
@@ -68,7 +76,7 @@ impl Project {
             toml::from_str::<Config>(&text).map_err(|error| {
                 let said = error.to_string();
                 anyhow::anyhow!(
-                    "`{}` is not a valid configuration; known keys are `lake`, `policies` and `late_resolve`: {}",
+                    "`{}` is not a valid configuration; known keys are `lake`, `policies`, `late_resolve` and the table `[collect]`: {}",
                     file.display(),
                     said.trim_end()
                 )
@@ -98,14 +106,14 @@ impl Project {
             }
             None => 0,
         };
-        Ok(Self { root, lake, policies, late_resolve_us, settings })
+        Ok(Self { root, lake, policies, late_resolve_us, settings, collect: config.collect })
     }
 
     /// A project that lies wholly within its folder, whatever the environment says: what the demo writes must not end
     /// up in the lake or the policies of somebody's real project.
     pub(crate) fn within(root: &Path) -> Self {
         let (lake, policies) = (root.join(".ringfence"), root.join("policies"));
-        Self { root: root.to_path_buf(), lake, policies, late_resolve_us: 0, settings: Vec::new() }
+        Self { root: root.to_path_buf(), lake, policies, late_resolve_us: 0, settings: Vec::new(), collect: CollectConfig::default() }
     }
 }
 
@@ -116,6 +124,17 @@ fn late(span: &str) -> anyhow::Result<Micros> {
         Ok(before) if (-3_600_000_000..=0).contains(&before) => Ok(-before),
         _ => bail!("expected a span of an hour at most, such as `30s` or `2m`, found `{span}`"),
     }
+}
+
+/// How long a command waits for another that writes to the lake.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Opens a lake for writing; while another process writes to it, says so and waits.
+pub(crate) fn open_lake(path: &Path) -> anyhow::Result<Lake> {
+    let lake = Lake::open_patiently(path, PATIENCE, |busy| {
+        eprintln!("{busy} (waiting up to {} s)", PATIENCE.as_secs());
+    })?;
+    Ok(lake)
 }
 
 /// A folder above the working directory, as seen from there: people read it, and a plan that names policy files is the

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use lake::Lake;
 use policy::PolicySet;
 use serde_json::json;
+
+use crate::project::open_lake;
 
 /// Kind of the state's document that remembers what was proposed, by folder.
 const KIND: &str = "proposed-files";
@@ -19,7 +20,7 @@ pub(crate) fn write(
     set: &PolicySet,
     force: bool,
 ) -> anyhow::Result<Vec<PathBuf>> {
-    let mut lake = Lake::open(lake)?;
+    let mut lake = open_lake(lake)?;
     let key = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()).display().to_string();
     let last: BTreeMap<String, String> = match lake.document(KIND, &key)?.and_then(|document| document.body) {
         Some(body) => {

@@ -42,7 +42,7 @@ pub use error::IntakeError;
 pub use ledger::{ExporterNotes, Place, Reject, Sequence, Summary};
 pub use listener::{
     Access, Allowed, Deliveries, Delivery, Ended, Heard, LISTENERS, ListenKind, Listener, ListenerOptions,
-    Outlet, Status, Transport, listen_kind, queue,
+    Outlet, Reception, Transport, listen_kind, queue,
 };
 pub use model::Dropped;
 pub use source::{BATCH_ROWS, FlowReader, Input, Resume, SOURCES, Source, Status, detect, find, open};

@@ -29,7 +29,7 @@ use std::time::Duration;
 pub use access::{Access, Allowed};
 pub use kind::{LISTENERS, ListenKind, Transport, listen_kind};
 pub use queue::{Deliveries, Delivery, Ended, Outlet, queue};
-pub use status::{Heard, Status};
+pub use status::{Heard, Reception};
 
 use crate::error::IntakeError;
 use crate::sources::netflow::Limits;
@@ -49,7 +49,7 @@ pub struct ListenerOptions {
     /// Sockets and threads of a UDP port; exporters are spread over them by their address.
     pub workers: usize,
     /// Bytes that the kernel is asked to keep for each UDP socket while we are busy. What it granted is in
-    /// [`Status::receive_buffer_bytes`].
+    /// [`Reception::receive_buffer_bytes`].
     pub receive_buffer_bytes: usize,
     /// TCP connections at once; more are closed at once, and counted.
     pub connections: usize,
@@ -81,7 +81,7 @@ pub struct Listener {
 
 impl Listener {
     /// Listens on an address such as `0.0.0.0:2055` (port 0 takes any free one), and puts flows of the exporters that
-    /// `access` allows into the queue. `states` are what [`Status::states`] of an earlier run gave, if anything.
+    /// `access` allows into the queue. `states` are what [`Reception::states`] of an earlier run gave, if anything.
     ///
     /// # Errors
     /// When the address cannot be listened on, or a thread cannot be started.
@@ -138,8 +138,8 @@ impl Listener {
     }
 
     /// What was received and lost so far, as of a second ago at most while anything is received.
-    pub fn status(&self) -> Status {
-        let mut status = Status::default();
+    pub fn status(&self) -> Reception {
+        let mut status = Reception::default();
         self.shared.iter().for_each(|shared| status.merge(&shared.read()));
         status
     }
@@ -156,7 +156,7 @@ impl Listener {
 
     /// Stops, and waits until everything received is in the queue, which somebody must empty meanwhile. Gives the last
     /// word on what was received and lost.
-    pub fn finish(mut self) -> Status {
+    pub fn finish(mut self) -> Reception {
         self.stop();
         for thread in self.threads.drain(..) {
             let _ = thread.join();

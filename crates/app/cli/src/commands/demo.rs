@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use compile::Peer;
 use converse::ServiceTable;
-use lake::{Lake, Storing};
+use lake::Storing;
 use model::{Micros, Mode, Plan, Segmentation, TimeWindow};
 use propose::{Proposal, ProposeOptions};
 use report::{StepOutcome, Story, StoryAttack, StoryDropped, StorySource};
@@ -14,7 +14,7 @@ use simulate::Replay;
 use super::import::{Done, piece, store};
 use crate::flow_input::print_losses;
 use crate::output::{bytes_text, grouped, percent};
-use crate::project::Project;
+use crate::project::{Project, open_lake};
 use crate::story::{self, Truth};
 use crate::world::{World, load_policy};
 use crate::{Exit, Global, policy_files};
@@ -162,7 +162,7 @@ fn heading(number: u8, text: &str) {
 /// Inventory and flows into the lake.
 fn see(project: &Project) -> anyhow::Result<(Vec<StorySource>, Vec<StoryDropped>)> {
     heading(1, "see");
-    let mut lake = Lake::open(&project.lake)?;
+    let mut lake = open_lake(&project.lake)?;
     let assets = inventory::read_paths(&[project.root.join("inventory/assets.csv")])?;
     lake.store_workloads(&assets.workloads, Storing::Merge)?;
     say!("   {} workloads from inventory/assets.csv", assets.workloads.len());
@@ -234,7 +234,7 @@ impl Act<'_> {
         for left in &segmentation.unassigned {
             say!("   {:<34} {}: {}", "(unassigned)", left.workload, left.reason);
         }
-        Lake::open(&self.world.project.lake)?.put_segmentation(&segmentation)?;
+        open_lake(&self.world.project.lake)?.put_segmentation(&segmentation)?;
         heading(3, "propose");
         let (_, people) = load_policy(&self.world.project, &[])?;
         say!("   people's own rules come first: policies/{}", PEOPLE.0);

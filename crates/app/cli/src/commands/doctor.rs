@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::output::{Format, Listing, bytes_text, grouped};
 use crate::project::{CONFIG_FILE, Project};
 use crate::seen::{Seen, share};
+use crate::project::{CONFIG_FILE, Project, open_lake};
 use crate::{Exit, Global};
 
 /// Gaps that are told one by one.
@@ -53,7 +54,7 @@ impl Doctor {
     /// What the lake holds, and what of it is damaged; with `--repair`, set aside. Gives the number of damaged files.
     fn look_at(&self, project: &Project, listing: &mut Listing) -> anyhow::Result<usize> {
         // A repair writes, and must be alone; a look must not disturb whoever imports.
-        let mut lake = if self.repair { Lake::open(&project.lake)? } else { Lake::open_read(&project.lake)? };
+        let mut lake = if self.repair { open_lake(&project.lake)? } else { Lake::open_read(&project.lake)? };
         let damages = lake.check(self.thorough || self.repair)?;
         for damage in &damages {
             if self.repair {

@@ -16,6 +16,7 @@ use crate::flow_input::{
 };
 use crate::output::{Format, Listing, bytes_text, grouped};
 use crate::seen::Seen;
+use crate::project::open_lake;
 use crate::{Exit, Global};
 
 /// Rollup rows held before they are handed to the lake (about 150 bytes each).
@@ -45,7 +46,7 @@ impl Import {
         }
         let pieces = self.input.pieces()?;
         let project = global.project()?;
-        let mut lake = Lake::open(&project.lake)?;
+        let mut lake = open_lake(&project.lake)?;
         let rejects = self.input.reject_log()?;
         let mut table = ServiceTable::new();
         let mut listing = Listing::new(&["file", "format", "flows", "conversations", "status"]);

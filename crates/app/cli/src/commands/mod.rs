@@ -1,5 +1,6 @@
 //! One file a command, one row in the table below.
 
+pub(crate) use self::collect::CollectConfig;
 pub(crate) use self::policy::write_policy;
 pub(crate) use self::report::{frontier, quarantined};
 pub(crate) use self::test::explanation;

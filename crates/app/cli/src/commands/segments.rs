@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use graph::Graph;
-use lake::Lake;
 use model::{Segmentation, Selector, WorkloadId};
 use segment::DiscoverOptions;
 use serde_json::{Value, json};
 
 use crate::output::{Format, Listing, grouped};
+use crate::project::open_lake;
 use crate::world::{WindowArgs, World};
 use crate::{Exit, Global, UsageError};
 
@@ -104,7 +104,7 @@ impl Discover {
             }
         };
         if self.accept {
-            Lake::open(&global.project()?.lake)?.put_segmentation(&segmentation)?;
+            open_lake(&global.project()?.lake)?.put_segmentation(&segmentation)?;
         }
         listing(&segmentation).print(global.format_or(Format::Table))?;
         Ok(Exit::Ok)
@@ -258,7 +258,7 @@ impl Accept {
                 }
             }
         }
-        Lake::open(&global.project()?.lake)?.put_segmentation(&segmentation)?;
+        open_lake(&global.project()?.lake)?.put_segmentation(&segmentation)?;
         eprintln!("{} segments count from now on", segmentation.segments.len());
         Ok(Exit::Ok)
     }

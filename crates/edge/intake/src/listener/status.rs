@@ -23,7 +23,7 @@ pub struct Heard {
 
 /// What a listener received and lost so far.
 #[derive(Clone, Debug, Default)]
-pub struct Status {
+pub struct Reception {
     /// What was decoded and what was not used, by reason; [`Summary::packets`] counts datagrams as received.
     pub summary: Summary,
     /// The first thousand exporters.
@@ -46,7 +46,7 @@ pub struct Status {
     pub states: Vec<Vec<u8>>,
 }
 
-impl Status {
+impl Reception {
     /// Adds another thread's.
     pub fn merge(&mut self, other: &Self) {
         self.summary.merge(&other.summary);
@@ -83,14 +83,14 @@ impl Heard {
 
 /// A thread's status as it last said.
 #[derive(Debug, Default)]
-pub(super) struct Shared(Mutex<Status>);
+pub(super) struct Shared(Mutex<Reception>);
 
 impl Shared {
-    pub(super) fn read(&self) -> Status {
+    pub(super) fn read(&self) -> Reception {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn write(&self, status: &Status) {
+    pub(super) fn write(&self, status: &Reception) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone_from(status);
     }
 }

@@ -25,7 +25,7 @@ fn open(kind: &str, options: ListenerOptions, allowed: Allowed) -> (Listener, De
 }
 
 /// Stops, and gives all flows and the last status.
-fn finish(listener: Listener, deliveries: &Deliveries) -> (FlowBatch, Status) {
+fn finish(listener: Listener, deliveries: &Deliveries) -> (FlowBatch, Reception) {
     let finishing = std::thread::spawn(move || listener.finish());
     let mut all = FlowBatch::default();
     while let Ok(delivery) = deliveries.take(Duration::from_secs(60)) {
@@ -156,7 +156,7 @@ fn messages() -> Vec<u8> {
 }
 
 /// Waits until the listener has said so much.
-fn wait_until(listener: &Listener, done: impl Fn(&Status) -> bool) {
+fn wait_until(listener: &Listener, done: impl Fn(&Reception) -> bool) {
     for _ in 0..12_000 {
         if done(&listener.status()) {
             return;

@@ -10,7 +10,7 @@ use super::ListenerOptions;
 use super::access::{Access, Allowed};
 use super::kind::{Arrival, ListenKind, Protocol};
 use super::queue::{Delivery, Outlet};
-use super::status::{Shared, Status};
+use super::status::{Reception, Shared};
 use crate::error::IntakeError;
 use crate::ledger::{Ledger, Summary};
 use crate::source::BATCH_ROWS;
@@ -34,7 +34,7 @@ pub(super) struct Worker {
     /// When the oldest flow of the batch may have come.
     since: Instant,
     published: Instant,
-    status: Status,
+    status: Reception,
     allowed: Arc<Allowed>,
     access: Arc<Access>,
     outlet: Outlet,
@@ -63,7 +63,7 @@ impl Worker {
             batch: FlowBatch::new(kind.source),
             since: Instant::now(),
             published: Instant::now(),
-            status: Status::default(),
+            status: Reception::default(),
             allowed: access.get(),
             access,
             outlet,
@@ -141,7 +141,7 @@ impl Worker {
     }
 
     /// Changes the counts that only the socket knows.
-    pub(super) fn status(&mut self) -> &mut Status {
+    pub(super) fn status(&mut self) -> &mut Reception {
         &mut self.status
     }
 

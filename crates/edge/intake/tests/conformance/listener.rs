@@ -4,13 +4,13 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Duration;
 
-use intake::{Access, Delivery, Listener, ListenerOptions, Status, Transport, listen_kind, queue};
+use intake::{Access, Delivery, Listener, ListenerOptions, Reception, Transport, listen_kind, queue};
 use model::FlowBatch;
 
 use crate::reading::read_file;
 
 /// What a listener of a kind makes of what `send` sends to it.
-fn heard(kind: &str, send: impl FnOnce(std::net::SocketAddr)) -> (FlowBatch, Status) {
+fn heard(kind: &str, send: impl FnOnce(std::net::SocketAddr)) -> (FlowBatch, Reception) {
     let (outlet, deliveries) = queue(4);
     let kind = listen_kind(kind).unwrap();
     let options = ListenerOptions { flush_interval: Duration::from_millis(20), ..ListenerOptions::default() };

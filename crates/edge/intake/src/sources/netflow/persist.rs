@@ -7,8 +7,6 @@
 //! the body. The body is a number of exporters, then each in order of address and domain with its samplers, application
 //! names and templates, each list with its number before it and in order of its keys. The same memory gives the same bytes.
 
-#![allow(dead_code, reason = "the collector is the one that keeps it")]
-
 use std::fmt;
 use std::sync::Arc;
 
