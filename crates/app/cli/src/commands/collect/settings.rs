@@ -121,7 +121,7 @@ fn allowed(texts: &[String]) -> Result<Allowed, UsageError> {
     if texts.is_empty() || texts.iter().any(|text| text == "any") {
         return Ok(Allowed::Any);
     }
-    let mut set = IpSet::empty();
+    let mut set = IpSet::default();
     for text in texts {
         let block: Prefix = text.parse().map_err(|error| UsageError(format!("{error}, nor `any`")))?;
         set = set.union(&block.to_set());
