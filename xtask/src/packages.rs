@@ -29,6 +29,8 @@ pub(crate) const ALL: &[Package] = &[
     package("mosquitto", "/usr/sbin/mosquitto"),
     package("mosquitto-clients", "/usr/bin/mosquitto_pub"),
     package("softflowd", "/usr/sbin/softflowd"),
+    package("nfdump", "/usr/bin/nfcapd"),
+    package("pmacct", "/usr/sbin/nfacctd"),
     package("nmap", "/usr/bin/nmap"),
     package("vsftpd", "/usr/sbin/vsftpd"),
     package("rsync", "/usr/bin/rsync"),

@@ -1,4 +1,4 @@
-//! Runs that do not come to their end: killed imports, a collector that is stopped, a reader that goes away.
+//! Runs that do not come to their end: killed imports, a reader that goes away.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,13 +8,12 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::UdpSocket;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
+use std::time::Duration;
 
-use support::{GOOD_FLOWS, datagrams, good, ringfence, run, stored, write_repeated};
+use support::{GOOD_FLOWS, good, ringfence, stored, write_repeated};
 
 /// Times that each file of the killed import holds the good capture; no two files alike.
 const FILES: [usize; 6] = [310, 320, 330, 340, 350, 360];
@@ -57,93 +56,6 @@ fn an_import_killed_at_any_moment_stores_whole_files_or_nothing() {
     assert_eq!(again.matches("stored before").count(), FILES.len(), "{again}");
     assert_eq!(Some(&stored(folder.path())), totals.last());
     good(folder.path(), &["doctor", "--thorough"]);
-}
-
-/// A collector on a free port, and the port.
-struct Collector {
-    child: Child,
-    said: BufReader<std::process::ChildStderr>,
-    port: u16,
-}
-
-impl Collector {
-    fn start(folder: &Path) -> Self {
-        let mut command = ringfence(folder, &["collect", "--listen", "127.0.0.1:0", "--every", "1"]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut said = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        said.read_line(&mut line).unwrap();
-        let port = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(';').next());
-        let port = port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("no port in `{line}`"));
-        Self { child, said, port }
-    }
-
-    fn send(&self) {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        for datagram in datagrams() {
-            socket.send_to(&datagram, ("127.0.0.1", self.port)).unwrap();
-        }
-    }
-
-    /// Reads until a line starts so.
-    fn wait_for(&mut self, start: &str) {
-        let limit = Instant::now() + Duration::from_secs(60);
-        let mut line = String::new();
-        while !line.starts_with(start) {
-            assert!(Instant::now() < limit, "the collector never said `{start}`");
-            line.clear();
-            assert!(self.said.read_line(&mut line).unwrap() > 0, "the collector ended before `{start}`");
-        }
-    }
-}
-
-#[test]
-fn a_collector_that_is_stopped_has_stored_what_it_received() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut collector = Collector::start(folder.path());
-    collector.send();
-    // What was received is stored in time, without a signal and without further traffic.
-    collector.wait_for("stored 15 flows (15 in all)");
-    assert_eq!(stored(folder.path()), GOOD_FLOWS);
-    collector.send();
-    std::thread::sleep(Duration::from_millis(200));
-    let pid = collector.child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    let status = collector.child.wait().unwrap();
-    let mut rest = String::new();
-    collector.said.read_to_string(&mut rest).unwrap();
-    assert!(status.success(), "{status}: {rest}");
-    assert!(rest.contains("stopped; 6 datagrams received, 30 flows stored"), "{rest}");
-    assert_eq!(stored(folder.path()), 2 * GOOD_FLOWS);
-}
-
-#[test]
-fn a_collector_that_is_killed_has_what_it_reported() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut collector = Collector::start(folder.path());
-    collector.send();
-    collector.wait_for("stored 15 flows");
-    collector.child.kill().unwrap();
-    collector.child.wait().unwrap();
-    assert_eq!(stored(folder.path()), GOOD_FLOWS);
-}
-
-#[test]
-fn two_do_not_write_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut collector = Collector::start(folder.path());
-    let capture = support::fixture("good.pcap").display().to_string();
-    let refused = run(folder.path(), &["import", "auto", &capture]);
-    assert_eq!(refused.code, Some(1));
-    let holder = format!("(process {})", collector.child.id());
-    assert!(
-        refused.err.contains("being written to by another ringfence") && refused.err.contains(&holder),
-        "{}",
-        refused.err
-    );
-    collector.child.kill().unwrap();
-    collector.child.wait().unwrap();
-    good(folder.path(), &["import", "auto", &capture]);
 }
 
 /// Reads one line of the output and goes away; gives how the command ended and what it said.

@@ -40,8 +40,8 @@ const TURN: Duration = Duration::from_millis(50);
 #[derive(clap::Args)]
 pub(crate) struct Collect {
     /// Where to listen, as ADDRESS:PORT for NetFlow v5, v7, v9 and IPFIX over UDP, or as KIND://ADDRESS:PORT with KIND
-    /// `netflow` or `ipfix-tcp`; repeatable [default: 127.0.0.1:2055]. Exports carry no authentication: stay on loopback or a
-    /// management network.
+    /// `netflow`, `ipfix-tcp` or `sflow`; repeatable [default: 127.0.0.1:2055]. Exports carry no authentication: stay on
+    /// loopback or a management network.
     #[arg(long, value_name = "[KIND://]ADDRESS:PORT", env = "RINGFENCE_LISTEN", value_delimiter = ',')]
     listen: Vec<Port>,
     /// Exporters to listen to, as addresses or prefixes, or `any`; repeatable. Must be given to listen beyond loopback.

@@ -1,6 +1,8 @@
 //! What the tests of the command share: running it, and traffic to feed it with.
 #![allow(dead_code, reason = "every test binary takes its part")]
 
+pub(crate) mod collector;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

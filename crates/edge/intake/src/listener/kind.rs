@@ -3,11 +3,13 @@
 use model::{FlowBatch, Micros};
 use netset::Ip;
 
+use crate::datagram::{Datagram, Framing, Sender};
 use crate::ledger::Ledger;
-use crate::sources::netflow::{self, Datagram, Decoder, Framing, Limits, Sender};
+use crate::sources::netflow::{self, Decoder, Limits};
+use crate::sources::sflow;
 
 /// Everything that can be listened for. Help and configuration go by this table.
-pub static LISTENERS: &[&ListenKind] = &[&NETFLOW, &IPFIX_TCP];
+pub static LISTENERS: &[&ListenKind] = &[&NETFLOW, &IPFIX_TCP, &SFLOW];
 
 static NETFLOW: ListenKind = ListenKind {
     name: "netflow",
@@ -15,7 +17,7 @@ static NETFLOW: ListenKind = ListenKind {
     transport: Transport::Udp,
     port: 2055,
     source: netflow::SOURCE.name,
-    decoder: |limits| Box::new(Decoder::new(limits)),
+    decoder: |limits| Box::new(Decoder::new(limits).mending_clocks()),
 };
 
 static IPFIX_TCP: ListenKind = ListenKind {
@@ -25,6 +27,15 @@ static IPFIX_TCP: ListenKind = ListenKind {
     port: 4739,
     source: netflow::SOURCE.name,
     decoder: |limits| Box::new(Decoder::new(limits)),
+};
+
+static SFLOW: ListenKind = ListenKind {
+    name: "sflow",
+    title: "sFlow v5 over UDP",
+    transport: Transport::Udp,
+    port: 6343,
+    source: sflow::SOURCE.name,
+    decoder: |_| Box::new(sflow::Decoder::default()),
 };
 
 /// The kind of a name.
@@ -97,10 +108,7 @@ pub(super) trait Protocol: Send {
 
 impl Protocol for Decoder {
     fn decode(&mut self, arrival: Arrival<'_>, batch: &mut FlowBatch, ledger: &mut Ledger) {
-        let Arrival { exporter, port, received, offset, bytes } = arrival;
-        let sender = Sender { ip: exporter, port };
-        let datagram = Datagram { sender, received, bytes, framing: Framing::Packet, offset };
-        self.datagram(datagram, batch, ledger);
+        self.datagram(arrival.into(), batch, ledger);
     }
 
     fn give_up_waiting(&mut self, ledger: &mut Ledger) {
@@ -119,5 +127,32 @@ impl Protocol for Decoder {
     fn restore(&mut self, state: &[u8]) {
         // What is damaged, or from a version that this one does not know, is learnt anew: exporters repeat themselves.
         let _ = self.import_state(state);
+    }
+}
+
+/// sFlow describes itself: nothing waits for anything, and a restart loses nothing but the baselines of its counters.
+impl Protocol for sflow::Decoder {
+    fn decode(&mut self, arrival: Arrival<'_>, batch: &mut FlowBatch, ledger: &mut Ledger) {
+        self.datagram(arrival.into(), batch, ledger);
+    }
+
+    fn give_up_waiting(&mut self, _: &mut Ledger) {}
+
+    fn held(&self) -> (usize, usize) {
+        (0, 0)
+    }
+
+    fn state(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn restore(&mut self, _: &[u8]) {}
+}
+
+impl<'a> From<Arrival<'a>> for Datagram<'a> {
+    fn from(arrival: Arrival<'a>) -> Self {
+        let Arrival { exporter, port, received, offset, bytes } = arrival;
+        let sender = Sender { ip: exporter, port };
+        Self { sender, received, bytes, framing: Framing::Packet, offset }
     }
 }

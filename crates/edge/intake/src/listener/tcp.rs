@@ -14,7 +14,8 @@ use netset::Ip;
 
 use super::PATIENCE;
 use super::worker::Worker;
-use crate::sources::netflow::{Limits, Sender, StreamDecoder};
+use crate::datagram::Sender;
+use crate::sources::netflow::{Limits, StreamDecoder};
 
 /// What one read fetches.
 const BUFFER: usize = 64 << 10;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use intake::{Allowed, LISTENERS, ListenKind, ListenerOptions, listen_kind};
-use model::{IpSet, Prefix};
+use model::{IpSet, Prefix, Region as _};
 use serde::Deserialize;
 
 use super::Collect;

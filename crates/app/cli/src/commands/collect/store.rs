@@ -145,6 +145,7 @@ impl Store {
                 transaction.append(batch)?;
                 transaction.append_rollups(&rollup.drain())?;
             }
+            transaction.append_coverage(&portion.coverage);
             transaction.commit()?;
         }
         let flows = portion.flows() as u64;
