@@ -120,7 +120,8 @@ fn template_and_data() -> [Vec<u8>; 2] {
     let words = |words: &[u16]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
     // Addresses, ports, protocol, bytes.
     let template = words(&[0, 32, 256, 6, 8, 4, 12, 4, 7, 2, 11, 2, 4, 1, 1, 4]);
-    let data = [&words(&[256, 21])[..], &[10, 0, 0, 1, 10, 0, 0, 2, 0xc3, 0x50, 1, 0xbb, 6, 0, 0, 3, 0x84]].concat();
+    let data =
+        [&words(&[256, 21])[..], &[10, 0, 0, 1, 10, 0, 0, 2, 0xc3, 0x50, 1, 0xbb, 6, 0, 0, 3, 0x84]].concat();
     [[header(1), template].concat(), [header(2), data].concat()]
 }
 
@@ -175,7 +176,10 @@ fn the_configuration_is_read_again_without_losing_a_datagram() {
     collector.signal("-HUP");
     collector.wait_for("configuration read again");
     let said = collector.said.join("\n");
-    assert!(said.contains("no longer listening to ipfix-tcp") && said.contains("listening for sflow"), "{said}");
+    assert!(
+        said.contains("no longer listening to ipfix-tcp") && said.contains("listening for sflow"),
+        "{said}"
+    );
     // Nonsense changes nothing.
     std::fs::write(&config, "[collect]\nlisten = [\"snmp://127.0.0.1:161\"]\n").unwrap();
     collector.signal("-HUP");
@@ -274,7 +278,8 @@ fn samples(page: &str) -> BTreeMap<String, f64> {
 #[test]
 fn counters_are_prometheus_text() {
     let folder = tempfile::tempdir().unwrap();
-    let mut collector = Collector::start(folder.path(), &["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
+    let mut collector =
+        Collector::start(folder.path(), &["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
     let port = collector.port();
     let counters = collector.port();
     send(port, &datagrams());

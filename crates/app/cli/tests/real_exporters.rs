@@ -45,7 +45,8 @@ fn collectors_agree_on_what_softflowd_sends() {
         if version == "9" {
             // pmacct 1.7.7 takes one record in three fewer than nfcapd and we do out of softflowd's version 9, and as many
             // out of its IPFIX, which has the same flows.
-            let most = |(protocol, sums): (&u64, &(u64, u64))| ours.get(protocol).is_some_and(|all| sums <= all);
+            let most =
+                |(protocol, sums): (&u64, &(u64, u64))| ours.get(protocol).is_some_and(|all| sums <= all);
             assert!(nfacctd.iter().all(most), "{nfacctd:?}, {ours:?}");
         } else {
             assert_eq!(ours, nfacctd, "version {version}: ours, nfacctd");
@@ -54,7 +55,8 @@ fn collectors_agree_on_what_softflowd_sends() {
 }
 
 fn captures(folder: &Path, found: &mut Vec<PathBuf>) {
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {
@@ -154,7 +156,9 @@ fn relay(version: &str, files: &[PathBuf], ports: &[u16]) {
 fn ours(folder: &Path) -> Sums {
     let text = good(folder, &["flows", "--aggregate-by", "protocol", "-o", "ndjson"]);
     let groups = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    groups.map(|group| (number(&group["protocol"]), (number(&group["flows"]), number(&group["bytes"])))).collect()
+    groups
+        .map(|group| (number(&group["protocol"]), (number(&group["flows"]), number(&group["bytes"]))))
+        .collect()
 }
 
 fn of_nfcapd(folder: &str) -> Sums {

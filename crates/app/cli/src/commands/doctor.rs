@@ -6,9 +6,8 @@ use model::TimeWindow;
 use serde_json::json;
 
 use crate::output::{Format, Listing, bytes_text, grouped};
-use crate::project::{CONFIG_FILE, Project};
-use crate::seen::{Seen, share};
 use crate::project::{CONFIG_FILE, Project, open_lake};
+use crate::seen::{Seen, share};
 use crate::{Exit, Global};
 
 /// Gaps that are told one by one.

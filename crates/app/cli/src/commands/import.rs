@@ -11,12 +11,12 @@ use lake::{Begun, HOUR_US, ImportReceipt, Lake, SourceIdentity};
 use model::CoverageTable;
 use serde_json::json;
 
+use crate::project::open_lake;
 use crate::flow_input::{
     FlowArgs, Outcome, Piece, RejectLog, list_formats, malformed_text, print_losses, read_oriented,
 };
 use crate::output::{Format, Listing, bytes_text, grouped};
 use crate::seen::Seen;
-use crate::project::open_lake;
 use crate::{Exit, Global};
 
 /// Rollup rows held before they are handed to the lake (about 150 bytes each).

@@ -3,11 +3,9 @@
 mod check;
 mod import;
 
-use lake::Storing;
 use model::{Micros, Selector, Workload, format_time};
 use serde_json::{Value, json};
 
-use crate::project::open_lake;
 use crate::output::{Format, Listing};
 use crate::world::{AsOfArgs, World};
 use crate::{Exit, Global, UsageError};
@@ -39,53 +37,6 @@ impl Inventory {
             Verb::Show(command) => command.run(global),
             Verb::Check(command) => command.run(global),
         }
-    }
-}
-
-#[derive(clap::Args)]
-struct ImportAssets {
-    /// Files or folders of .csv, .tsv, .json, .ndjson.
-    #[arg(required = true)]
-    paths: Vec<PathBuf>,
-    /// The list is all there is: addresses that it does not name end now (or at --at).
-    #[arg(long)]
-    replace: bool,
-    /// The moment that --replace speaks of: RFC 3339, a date, or a span before now.
-    #[arg(long, value_name = "TIME", requires = "replace")]
-    at: Option<String>,
-}
-
-impl ImportAssets {
-    fn run(&self, global: &Global) -> anyhow::Result<Exit> {
-        let assets = inventory::read_paths(&self.paths)?;
-        let at = AsOfArgs { as_of: self.at.clone() }.moment()?;
-        let mut lake = open_lake(&global.project()?.lake)?;
-        let storing = if self.replace { Storing::Replace { at } } else { Storing::Merge };
-        let receipt = lake.store_workloads(&assets.workloads, storing)?;
-        let mut listing = Listing::new(&[]);
-        listing.document(json!({
-            "workloads": assets.workloads.len(), "added": receipt.added, "updated": receipt.updated,
-            "unchanged": receipt.unchanged, "addresses_ended": receipt.ended,
-        }));
-        listing.objects = vec![listing.document.clone()];
-        listing.summary = format!(
-            "{} workloads read: {} added, {} updated, {} unchanged; {} addresses ended",
-            assets.workloads.len(),
-            receipt.added,
-            receipt.updated,
-            receipt.unchanged,
-            receipt.ended
-        );
-        let labels: std::collections::BTreeSet<&str> =
-            assets.workloads.iter().flat_map(|w| w.labels.keys()).map(String::as_str).collect();
-        if !labels.is_empty() {
-            // A misspelled column becomes a label: here it meets the eye.
-            listing
-                .summary
-                .push_str(&format!("\nlabels: {}", labels.into_iter().collect::<Vec<_>>().join(", ")));
-        }
-        listing.print(global.format_or(Format::Table))?;
-        Ok(Exit::Ok)
     }
 }
 

@@ -9,8 +9,8 @@ use model::{Segmentation, Selector, WorkloadId};
 use segment::DiscoverOptions;
 use serde_json::{Value, json};
 
-use crate::output::{Format, Listing, grouped};
 use crate::project::open_lake;
+use crate::output::{Format, Listing, grouped};
 use crate::world::{WindowArgs, World};
 use crate::{Exit, Global, UsageError};
 

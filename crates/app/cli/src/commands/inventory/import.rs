@@ -8,6 +8,7 @@ use lake::{AssetReceipt, Lake, Storing, Words, WordsReceipt};
 use model::LIST;
 use serde_json::json;
 
+use crate::project::open_lake;
 use crate::output::{Format, Listing};
 use crate::world::{AsOfArgs, now};
 use crate::{Exit, Global, UsageError};
@@ -42,7 +43,7 @@ impl Import {
         let project = global.project()?;
         let options = ReadOptions { scope: self.scope.clone(), now: now() };
         let reading = inventory::read_sources(&paths, format, &options, &known(&project.lake)?)?;
-        let mut lake = Lake::open(&project.lake)?;
+        let mut lake = open_lake(&project.lake)?;
         let storing = if self.replace { Storing::Replace { at } } else { Storing::Merge };
         let stored = store(&mut lake, &reading, storing)?;
         let overlaps = lake.inventory(None)?.overlaps().len();
