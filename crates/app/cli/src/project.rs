@@ -113,7 +113,14 @@ impl Project {
     /// up in the lake or the policies of somebody's real project.
     pub(crate) fn within(root: &Path) -> Self {
         let (lake, policies) = (root.join(".ringfence"), root.join("policies"));
-        Self { root: root.to_path_buf(), lake, policies, late_resolve_us: 0, settings: Vec::new(), collect: CollectConfig::default() }
+        Self {
+            root: root.to_path_buf(),
+            lake,
+            policies,
+            late_resolve_us: 0,
+            settings: Vec::new(),
+            collect: CollectConfig::default(),
+        }
     }
 }
 
