@@ -10,6 +10,10 @@ use model::{CoverageTable, FlowBatch};
 use crate::error::IntakeError;
 
 /// What comes out of the queue.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a batch's half megabyte of columns lies elsewhere; nearly all are batches"
+)]
 #[derive(Debug)]
 pub enum Delivery {
     /// Flows of one source, never none.
