@@ -1,4 +1,5 @@
-//! Flows to conversations against `nfdump -A` on the same records, in one run: `aggregate [RECORDS] [ROUNDS] [ours]`.
+//! Flows to conversations against `nfdump -A` on the same records, in one run: `aggregate [RECORDS] [ROUNDS] [ours|pairs]`.
+//! With `pairs`, ours alone, once as the records are and once with every flow a conversation of its own.
 //!
 //! Ours is everything that happens to decoded flows on the way to rollups: learning who serves, orienting, summing by
 //! (exporter, client, server, service, hour), in batches as an import makes them. nfdump reads its own file and sums by
@@ -12,7 +13,7 @@ use bench::Failure;
 use bench::exporter::{Layout, write_capture};
 use bench::nfcapd::{cpu_seconds, feed, nfdump_flows, peak_memory_kb};
 use converse::{Rollup, ServiceTable, orient};
-use model::FlowBatch;
+use model::{FlowBatch, Ip};
 
 /// Rows that an import orients together.
 const CHUNK_ROWS: usize = 262_144;
@@ -22,15 +23,15 @@ fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let records: usize = arguments.next().map_or(Ok(5_000_000), |text| text.parse())?;
     let rounds: usize = arguments.next().map_or(Ok(5), |text| text.parse())?;
-    let with_nfdump = arguments.next().as_deref() != Some("ours");
+    let mode = arguments.next().unwrap_or_default();
     let folder = std::env::temp_dir().join(format!("ringfence-bench-aggregate-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let outcome = compare(records, rounds, with_nfdump, &folder);
+    let outcome = compare(records, rounds, &mode, &folder);
     std::fs::remove_dir_all(&folder)?;
     outcome
 }
 
-fn compare(records: usize, rounds: usize, with_nfdump: bool, folder: &Path) -> Result<(), Failure> {
+fn compare(records: usize, rounds: usize, mode: &str, folder: &Path) -> Result<(), Failure> {
     let capture = folder.join("flows.pcap");
     write_capture(Layout::V9, records, &capture)?;
     let chunks = decoded(&capture)?;
@@ -41,7 +42,17 @@ fn compare(records: usize, rounds: usize, with_nfdump: bool, folder: &Path) -> R
     let ours =
         report("ringfence, columns to rollups", records, ours.iter().map(|t| t.iter().sum()).collect());
     println!("peak memory with all flows held {} MB", peak_memory_kb() / 1_000);
-    if !with_nfdump {
+    if mode == "pairs" {
+        let apart = apart(&chunks);
+        let alone = (0..rounds).map(|_| aggregate(&apart)).collect::<Result<Vec<_>, _>>()?;
+        let alone = report(
+            "the same, no two flows of one conversation",
+            records,
+            alone.iter().map(|t| t.iter().sum()).collect(),
+        );
+        println!("share {:.2}", alone / ours);
+    }
+    if !mode.is_empty() {
         return Ok(());
     }
     let store = folder.join("nfcapd");
@@ -74,6 +85,15 @@ fn decoded(capture: &Path) -> Result<Vec<FlowBatch>, Failure> {
         batch.clear();
     }
     Ok(chunks)
+}
+
+/// The same flows, each from a client of its own.
+fn apart(chunks: &[FlowBatch]) -> Vec<FlowBatch> {
+    let mut chunks = chunks.to_vec();
+    let all = chunks.iter_mut().flat_map(|chunk| &mut chunk.src);
+    // An odd factor turns numbers into others one to one, and leaves no order.
+    all.zip(0_u32..).for_each(|(src, n)| *src = Ip::v4(n.wrapping_mul(0x9e37_79b1)));
+    chunks
 }
 
 /// CPU seconds to learn, orient and roll up.

@@ -38,6 +38,9 @@ fn fitted(networks: &[&Network], tell: bool) {
     let strength = std::env::var("STRENGTH").ok().and_then(|text| text.parse().ok()).unwrap_or(2.0);
     let apart: std::collections::BTreeSet<usize> =
         networks.iter().filter(|n| n.family == "softflowd").map(|n| n.group).collect();
+    let fitted_on: std::collections::BTreeSet<usize> =
+        networks.iter().map(|n| n.group).filter(|group| !apart.contains(group)).collect();
+    println!("{} networks to fit on, {} kept apart", fitted_on.len(), apart.len());
     let all = examples(networks);
     let fold = |group: usize| {
         if apart.contains(&group) { FOLDS } else { group.wrapping_mul(2_654_435_761) / 64 % FOLDS }

@@ -16,6 +16,7 @@ mod resolve;
 mod rollup;
 mod stitch;
 mod table;
+mod translate;
 
 pub use evidence::{TERMS, WEIGHTS};
 pub use handover::{Handovers, SplitRollup};
@@ -24,3 +25,4 @@ pub use resolve::resolve;
 pub use rollup::Rollup;
 pub use stitch::{Stitcher, stitch};
 pub use table::ServiceTable;
+pub use translate::{Backend, Insider, Role, Tally, TranslatedPair, Translations, Translator};

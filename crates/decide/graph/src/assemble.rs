@@ -1,10 +1,12 @@
 //! Conversations to nodes and edges.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use converse::{Translations, Translator};
 use foldhash::fast::FixedState;
 use model::{Conversation, Endpoint, InventoryView, Ip, IpSet, Labels, WorkloadId};
 
+use crate::translate::{self, Translated};
 use crate::{Edge, Graph, Node, NodeKind};
 use crate::{dynamic, noise, scanners, shared};
 
@@ -30,7 +32,18 @@ impl Default for BuildOptions {
 /// The graph of all conversations. Every workload of the view is a node, also without traffic; so is every owner that
 /// has left since, every address inside the network that nobody owns, and the internet as a whole.
 pub fn build(conversations: &[Conversation], view: &InventoryView<'_>, options: &BuildOptions) -> Graph {
-    let (mut nodes, mut drafts) = assemble(conversations, view);
+    build_translated(conversations, view, options, &Translations::new())
+}
+
+/// The same, with what is known of addresses that stand for others: such an address is a node of its own even where it is
+/// globally routable, and edges on both sides of it name each other.
+pub fn build_translated(
+    conversations: &[Conversation],
+    view: &InventoryView<'_>,
+    options: &BuildOptions,
+    translations: &Translations,
+) -> Graph {
+    let (mut nodes, mut drafts) = assemble(conversations, view, translations);
     let outcome = noise::Outcome::observe(&drafts);
     scanners::mark(&mut nodes, &mut drafts, &outcome);
     shared::mark(&nodes, &mut drafts, &outcome, options);
@@ -58,16 +71,18 @@ struct Nodes<'a> {
     by_ip: Index<Ip>,
     internet: Option<u32>,
     public: IpSet,
+    translators: &'a BTreeMap<Ip, Translator>,
 }
 
 impl<'a> Nodes<'a> {
-    fn of_view(view: &'a InventoryView<'a>) -> Self {
+    fn of_view(view: &'a InventoryView<'a>, translators: &'a BTreeMap<Ip, Translator>) -> Self {
         let mut all = Self {
             nodes: Vec::new(),
             by_id: HashMap::with_hasher(FixedState::with_seed(1)),
             by_ip: HashMap::with_hasher(FixedState::with_seed(2)),
             internet: None,
             public: IpSet::internet(),
+            translators,
         };
         for (workload, _) in &view.members {
             let at = all.push(&workload.id, NodeKind::Workload);
@@ -89,6 +104,7 @@ impl<'a> Nodes<'a> {
             criticality: None,
             addresses: Vec::new(),
             scanner: None,
+            translator: None,
         });
         (self.nodes.len() - 1) as u32
     }
@@ -110,11 +126,15 @@ impl<'a> Nodes<'a> {
         if Some(at) != self.internet && !addresses.contains(&endpoint.ip) {
             addresses.push(endpoint.ip);
         }
+        if let Some(translator) = self.translators.get(&endpoint.ip) {
+            let node = &mut self.nodes[at as usize];
+            node.translator.get_or_insert_with(|| translate::words(translator));
+        }
         at
     }
 
     fn find_address(&mut self, ip: Ip) -> u32 {
-        if self.public.contains(ip) {
+        if self.public.contains(ip) && !self.translators.contains_key(&ip) {
             if self.internet.is_none() {
                 self.internet = Some(self.push(&WorkloadId("internet".into()), NodeKind::Internet));
             }
@@ -129,13 +149,20 @@ impl<'a> Nodes<'a> {
     }
 }
 
-fn assemble(conversations: &[Conversation], view: &InventoryView<'_>) -> (Vec<Node>, Vec<Draft>) {
-    let mut nodes = Nodes::of_view(view);
+fn assemble(
+    conversations: &[Conversation],
+    view: &InventoryView<'_>,
+    translations: &Translations,
+) -> (Vec<Node>, Vec<Draft>) {
+    let translators = translations.translators();
+    let marks = translate::marks(conversations, translations, &translators);
+    let mut nodes = Nodes::of_view(view, &translators);
     let mut drafts: Vec<Draft> = conversations
         .iter()
-        .map(|c| {
+        .zip(marks)
+        .map(|(c, translated)| {
             let ends = (nodes.find(&c.client), nodes.find(&c.server));
-            draft(c, ends)
+            draft(c, ends, translated)
         })
         .collect();
     let mut nodes = nodes.nodes;
@@ -166,7 +193,7 @@ pub(crate) fn sort_and_merge(drafts: &mut Vec<Draft>) {
     });
 }
 
-fn draft(c: &Conversation, (client, server): (u32, u32)) -> Draft {
+fn draft(c: &Conversation, (client, server): (u32, u32), translated: Option<Translated>) -> Draft {
     Draft {
         edge: Edge {
             client,
@@ -184,6 +211,7 @@ fn draft(c: &Conversation, (client, server): (u32, u32)) -> Draft {
             hours: c.hours,
             shared: false,
             noise: None,
+            translated,
         },
         tcp_flags: c.tcp_flags,
         allowed: c.allowed,
@@ -212,6 +240,7 @@ pub(crate) fn add_edge(kept: &mut Edge, next: &Edge) {
     kept.first = kept.first.min(next.first);
     kept.last = kept.last.max(next.last);
     kept.hours = kept.hours.max(next.hours);
+    translate::merge(&mut kept.translated, next.translated.as_ref());
 }
 
 #[cfg(test)]

@@ -10,10 +10,12 @@ mod noise;
 mod scanners;
 mod shared;
 mod text;
+mod translate;
 
-pub use assemble::{BuildOptions, build};
+pub use assemble::{BuildOptions, build, build_translated};
 pub use group::{group_by_labels, group_by_segments, without_noise};
 pub use text::{to_dot, to_mermaid};
+pub use translate::{Side, Translated};
 
 use model::{Criticality, Ip, Labels, Micros, Service, WorkloadId};
 use serde::{Deserialize, Serialize};
@@ -47,6 +49,9 @@ pub struct Node {
     pub addresses: Vec<Ip>,
     /// Not empty when the node behaves like a scanner: the numbers that say so.
     pub scanner: Option<String>,
+    /// Not empty when an address of the node stands for several others: `a NAT gateway for 12 addresses`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub translator: Option<String>,
 }
 
 /// Why an edge must not teach a policy.
@@ -101,6 +106,9 @@ pub struct Edge {
     pub shared: bool,
     /// Why the edge must not teach a policy, if so.
     pub noise: Option<Noise>,
+    /// What is known of the other side, where the traffic passed a load balancer or a NAT gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub translated: Option<Translated>,
 }
 
 /// Who talks to whom over a window of time.

@@ -102,6 +102,11 @@ pub(crate) fn groups(
     let mut by_client: BTreeMap<(usize, Service), Vec<usize>> = BTreeMap::new();
     for &index in &taught {
         let edge = &graph.edges[index];
+        // What an address that stands for others was seen to ask is all that it may ask: it is never the many of a service,
+        // nor a client of everybody.
+        if stands_for_others(edge) {
+            continue;
+        }
         by_server.entry((cell(edge.server), services[&index])).or_default().push(index);
         by_client.entry((cell(edge.client), services[&index])).or_default().push(index);
     }
@@ -138,11 +143,19 @@ pub(crate) fn groups(
     }
     let mut groups: Vec<Group> = found.into_values().collect();
     for group in &mut groups {
+        if group.edges.iter().any(|index| stands_for_others(&graph.edges[*index])) {
+            group.may_widen = [false; 2];
+        }
         let [clients, servers] = [&group.clients, &group.servers];
         let within = |nodes: &BTreeMap<u32, u32>| stays_within(graph, cells, environment_label, nodes);
         group.may_widen = [group.may_widen[0] && within(clients), group.may_widen[1] && within(servers)];
     }
     groups
+}
+
+/// Whether the edge's client is an address that others ask under. What everybody uses it may use of its own accord.
+fn stands_for_others(edge: &Edge) -> bool {
+    !edge.shared && edge.translated.as_ref().is_some_and(|translated| translated.client_stands_for.is_some())
 }
 
 /// Whether the cells of the nodes hold no member of an environment that none of the nodes is in.

@@ -153,6 +153,8 @@ pub enum QuarantineReason {
     OneOff,
     /// A guardrail of people denies it.
     Conflict,
+    /// The client is a NAT gateway or a load balancer, and for whom it asked was not seen.
+    Translated,
     /// Client and server may be swapped.
     UncertainDirection,
     /// The client scans.

@@ -26,6 +26,7 @@ pub(crate) fn list(graph: &Graph, fates: &[Fate]) -> Vec<Quarantined> {
         let in_bulk = matches!(
             reason,
             QuarantineReason::Scan
+                | QuarantineReason::Translated
                 | QuarantineReason::Unanswered
                 | QuarantineReason::Denied
                 | QuarantineReason::Special

@@ -49,6 +49,7 @@ impl Net {
             hours: flows.min(8) as u32,
             shared: false,
             noise: None,
+            translated: None,
         };
         self.edges.push((client.to_owned(), server.to_owned(), edge));
         &mut self.edges.last_mut().unwrap().2
@@ -70,6 +71,7 @@ impl Net {
                     NodeKind::Internet => vec![],
                 },
                 scanner: self.scanners.contains(name).then(|| String::from("300 hosts, 2% answered")),
+                translator: None,
             });
         }
         let find = |name: &str| graph.nodes.iter().position(|n| n.id.0 == name).unwrap() as u32;

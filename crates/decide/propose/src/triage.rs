@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use graph::{Edge, Graph, Noise};
+use graph::{Edge, Graph, Noise, Side};
 use model::{Protocol, Service};
 
 use crate::cells::Cells;
@@ -37,6 +37,16 @@ pub(crate) fn triage(graph: &Graph, cells: &Cells, options: &ProposeOptions) -> 
 
 pub(crate) const fn answered(edge: &Edge) -> bool {
     edge.reverse_packets > 0 || edge.reverse_bytes > 0
+}
+
+/// Why an edge says too little of who asked, if so: its client stands for others, and nobody was seen to ask it for this.
+/// What everybody uses is left alone, for a gateway asks for names and time of its own accord.
+fn one_sided(edge: &Edge) -> Option<String> {
+    let translated = edge.translated.as_ref().filter(|t| t.side == Side::After && t.partners.is_empty())?;
+    let stands_for = translated.client_stands_for.as_ref().filter(|_| !edge.shared)?;
+    Some(format!(
+        "the client is {stands_for}, and none of them was seen to ask for this: a rule would let all of them in"
+    ))
 }
 
 type Clients = BTreeSet<u32>;
@@ -129,6 +139,9 @@ impl<'a> Context<'a> {
         let refuse = |reason, detail: String| Fate::Quarantine(reason, detail);
         if let Some((reason, detail)) = self.hopeless(edge) {
             return refuse(reason, detail);
+        }
+        if let Some(detail) = one_sided(edge) {
+            return refuse(QuarantineReason::Translated, detail);
         }
         if let Some(detail) = self.swapped(edge) {
             return refuse(QuarantineReason::UncertainDirection, detail);

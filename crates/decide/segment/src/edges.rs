@@ -107,6 +107,7 @@ fn graph(names: &BTreeMap<&str, u32>, sums: &BTreeMap<(u32, u32, Service), (u64,
         criticality: None,
         addresses: Vec::new(),
         scanner: None,
+        translator: None,
     };
     let mut edges: Vec<Edge> = sums
         .iter()
@@ -126,6 +127,7 @@ fn graph(names: &BTreeMap<&str, u32>, sums: &BTreeMap<(u32, u32, Service), (u64,
             hours: 1,
             shared: false,
             noise: None,
+            translated: None,
         })
         .collect();
     edges.sort_by_key(|edge| (edge.client, edge.server, edge.service));
