@@ -9,4 +9,4 @@ mod object;
 mod store;
 
 pub use object::{Object, ObjectReader};
-pub use store::{RemoteError, Remote, is_url};
+pub use store::{Remote, RemoteError, is_url};

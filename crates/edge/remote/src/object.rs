@@ -37,7 +37,12 @@ pub struct ObjectReader {
 }
 
 impl ObjectReader {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, runtime: Arc<Runtime>, object: &Object, from: u64) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        runtime: Arc<Runtime>,
+        object: &Object,
+        from: u64,
+    ) -> Self {
         let (sender, portions) = channel(AHEAD);
         let (location, size) = (object.location.clone(), object.size);
         runtime.spawn(async move {

@@ -30,15 +30,18 @@ const OBJECTS_MAX: usize = 5_000_000;
 pub fn is_url(word: &str) -> bool {
     let Ok(url) = Url::parse(word) else { return false };
     SCHEMES.contains(&url.scheme())
-        || url.scheme() == "https" && url.host_str().is_some_and(|host| HOSTS.iter().any(|end| host.ends_with(end)))
+        || url.scheme() == "https"
+            && url.host_str().is_some_and(|host| HOSTS.iter().any(|end| host.ends_with(end)))
 }
 
 /// Why an object store could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
     /// The address makes no sense.
-    #[error("`{url}` is no address of an object store: {reason}; expected one like `s3://bucket/prefix/`, \
-             `az://container/prefix/` or `gs://bucket/prefix/`")]
+    #[error(
+        "`{url}` is no address of an object store: {reason}; expected one like `s3://bucket/prefix/`, \
+             `az://container/prefix/` or `gs://bucket/prefix/`"
+    )]
     Address {
         /// What was given.
         url: String,
@@ -46,8 +49,10 @@ pub enum RemoteError {
         reason: String,
     },
     /// The store refused, or could not be reached.
-    #[error("cannot {action} `{url}`: {source}; credentials and endpoint come from the environment, see \
-             docs/object-stores.md")]
+    #[error(
+        "cannot {action} `{url}`: {source}; credentials and endpoint come from the environment, see \
+             docs/object-stores.md"
+    )]
     Store {
         /// What was tried.
         action: &'static str,
@@ -120,7 +125,12 @@ impl Remote {
             if pattern.as_ref().is_some_and(|pattern| !pattern.matches_with(&name, MATCHING)) {
                 continue;
             }
-            objects.push(Object { url: format!("{base}{name}"), size: meta.size, version: version(&meta), location: meta.location });
+            objects.push(Object {
+                url: format!("{base}{name}"),
+                size: meta.size,
+                version: version(&meta),
+                location: meta.location,
+            });
         }
         objects.sort_by(|a, b| a.url.cmp(&b.url));
         let _ = failed;
@@ -170,7 +180,9 @@ impl Remote {
             match self.runtime.block_on(store.head(path)) {
                 Ok(meta) => return Ok(vec![meta]),
                 Err(object_store::Error::NotFound { .. }) => {}
-                Err(source) => return Err(RemoteError::Store { action: "read", url: url.to_owned(), source }),
+                Err(source) => {
+                    return Err(RemoteError::Store { action: "read", url: url.to_owned(), source });
+                }
             }
         }
         self.below(store, path, url)
@@ -203,12 +215,17 @@ impl Remote {
     fn pattern(&self, url: &str, path: &Path, literal: &str) -> Result<Pattern, RemoteError> {
         let rest = &url[literal.len()..];
         let folder = folder_of(path, literal);
-        let begin = if literal.ends_with('/') { String::new() } else { path.filename().unwrap_or_default().to_owned() };
+        let begin = if literal.ends_with('/') {
+            String::new()
+        } else {
+            path.filename().unwrap_or_default().to_owned()
+        };
         let joined = match folder.as_ref() {
             "" => format!("{begin}{rest}"),
             folder => format!("{}/{}{rest}", Pattern::escape(folder), Pattern::escape(&begin)),
         };
-        Pattern::new(&joined).map_err(|error| RemoteError::Address { url: url.to_owned(), reason: error.to_string() })
+        Pattern::new(&joined)
+            .map_err(|error| RemoteError::Address { url: url.to_owned(), reason: error.to_string() })
     }
 }
 
@@ -248,7 +265,13 @@ mod tests {
 
     #[test]
     fn object_stores_are_told_from_files() {
-        for url in ["s3://b/p", "gs://b", "az://c/p", "abfss://c@a.dfs.core.windows.net/p", "https://a.blob.core.windows.net/c/p"] {
+        for url in [
+            "s3://b/p",
+            "gs://b",
+            "az://c/p",
+            "abfss://c@a.dfs.core.windows.net/p",
+            "https://a.blob.core.windows.net/c/p",
+        ] {
             assert!(is_url(url), "{url}");
         }
         for word in ["flows.log", "/var/log/x", "C:\\logs\\x", "https://example.com/x", "-", "file:///x"] {
