@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use converse::ServiceTable;
 use intake::{Input, Place, Reject, Summary};
 use model::FlowBatch;
+use remote::{Object, Remote};
 use serde_json::json;
 
 use crate::UsageError;
@@ -16,13 +17,14 @@ use crate::UsageError;
 /// Rows that are oriented together, and the most that is held in memory (about 120 bytes each).
 const CHUNK_ROWS: usize = 262_144;
 
-/// Files, folders or `-`, in a format.
+/// Files, folders, patterns, objects or `-`, in a format.
 #[derive(clap::Args)]
 pub(crate) struct FlowArgs {
     /// Flow format, or `auto` to tell it by the content; `--list` shows them.
     #[arg(required_unless_present = "list")]
     format: Option<String>,
-    /// Files, folders (their files, by name) or `-` for standard input.
+    /// Files, folders (their files, by name), patterns with `*` and `**`, objects and prefixes of object stores
+    /// (`s3://bucket/prefix/`, `az://..`, `gs://..`), or `-` for standard input. What is compressed is unpacked.
     #[arg(required_unless_present = "list")]
     paths: Vec<PathBuf>,
     /// List the formats and stop.
@@ -35,8 +37,32 @@ pub(crate) struct FlowArgs {
 
 /// One input: where it is, and what it is called.
 pub(crate) struct Piece {
-    pub(crate) path: PathBuf,
+    pub(crate) place: Place,
     pub(crate) label: String,
+}
+
+/// Where an input is.
+#[derive(Clone)]
+pub(crate) enum Place {
+    Stdin,
+    File(PathBuf),
+    Object(Arc<Remote>, Box<Object>),
+}
+
+impl Piece {
+    /// A file.
+    pub(crate) fn file(path: PathBuf) -> Self {
+        Self { label: path.display().to_string(), place: Place::File(path) }
+    }
+
+    /// Its bytes, from the beginning.
+    pub(crate) fn open(&self) -> anyhow::Result<Input> {
+        Ok(match &self.place {
+            Place::Stdin => Input::new(&self.label, std::io::stdin()),
+            Place::File(path) => Input::file(path)?,
+            Place::Object(remote, object) => Input::new(&self.label, remote.open(object, 0)?),
+        })
+    }
 }
 
 impl FlowArgs {
@@ -58,17 +84,26 @@ impl FlowArgs {
             .into());
         }
         let mut pieces = Vec::new();
+        let mut remote = None;
         for path in &self.paths {
-            if path.is_dir() {
-                let before = pieces.len();
+            let before = pieces.len();
+            let word = path.to_string_lossy();
+            if path == Path::new("-") {
+                pieces.push(Piece { place: Place::Stdin, label: "stdin".to_owned() });
+            } else if remote::is_url(&word) {
+                objects(&word, &mut remote, &mut pieces)?;
+            } else if path.is_dir() {
                 expand(path, &mut pieces)?;
                 if pieces.len() == before {
-                    bail!("`{}` is a folder without files", path.display());
+                    bail!("`{word}` is a folder without files");
+                }
+            } else if !path.exists() && word.contains(['*', '?', '[']) {
+                matching(&word, &mut pieces)?;
+                if pieces.len() == before {
+                    bail!("no file matches `{word}`");
                 }
             } else {
-                let label =
-                    if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
-                pieces.push(Piece { path: path.clone(), label });
+                pieces.push(Piece::file(path.clone()));
             }
         }
         Ok(pieces)
@@ -88,6 +123,35 @@ impl FlowArgs {
     }
 }
 
+/// The objects that a URL names.
+fn objects(url: &str, remote: &mut Option<Arc<Remote>>, pieces: &mut Vec<Piece>) -> anyhow::Result<()> {
+    let remote = match remote {
+        Some(remote) => remote,
+        None => remote.insert(Arc::new(Remote::new(std::env::vars())?)),
+    };
+    for object in remote.list(url)? {
+        let label = object.url.clone();
+        pieces.push(Piece { place: Place::Object(Arc::clone(remote), Box::new(object)), label });
+    }
+    Ok(())
+}
+
+/// The files that match a pattern, and those in folders that do, by name. Shells do it too, but not in configuration,
+/// not on Windows, and not for more names than fit a command line.
+fn matching(pattern: &str, pieces: &mut Vec<Piece>) -> anyhow::Result<()> {
+    let paths =
+        glob::glob(pattern).map_err(|error| UsageError(format!("`{pattern}` is no pattern: {error}")))?;
+    for path in paths {
+        let path = path.with_context(|| format!("cannot look for `{pattern}`"))?;
+        if path.is_dir() {
+            expand(&path, pieces)?;
+        } else {
+            pieces.push(Piece::file(path));
+        }
+    }
+    Ok(())
+}
+
 fn expand(folder: &Path, pieces: &mut Vec<Piece>) -> anyhow::Result<()> {
     let failed = || format!("cannot read the folder `{}`", folder.display());
     let mut entries = std::fs::read_dir(folder)
@@ -100,7 +164,7 @@ fn expand(folder: &Path, pieces: &mut Vec<Piece>) -> anyhow::Result<()> {
         if path.is_dir() {
             expand(&path, pieces)?;
         } else if path.is_file() {
-            pieces.push(Piece { label: path.display().to_string(), path });
+            pieces.push(Piece::file(path));
         }
     }
     Ok(())
@@ -155,6 +219,8 @@ pub(crate) struct Outcome {
     pub(crate) format: &'static str,
     /// Why it could not be read to its end.
     pub(crate) damage: Option<intake::IntakeError>,
+    /// Up to which byte the input stays as it is when it grows, as far as its format tells.
+    pub(crate) settled: Option<u64>,
 }
 
 impl Outcome {
@@ -174,12 +240,7 @@ pub(crate) fn read_oriented(
     table: &mut ServiceTable,
     mut chunk_ready: impl FnMut(&mut FlowBatch) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
-    let input = if piece.path == Path::new("-") {
-        Input::new(&piece.label, std::io::stdin())
-    } else {
-        Input::file(&piece.path)?
-    };
-    let mut reader = intake::open(format, rejects.attach(input))?;
+    let mut reader = intake::open(format, rejects.attach(piece.open()?))?;
     let mut chunk = FlowBatch::new(reader.source());
     let mut batch = FlowBatch::new(reader.source());
     let mut damage = None;
@@ -204,7 +265,8 @@ pub(crate) fn read_oriented(
             break;
         }
     }
-    Ok(Outcome { summary: reader.summary().clone(), format: reader.source(), damage })
+    let settled = reader.resume().map(|resume| resume.offset);
+    Ok(Outcome { summary: reader.summary().clone(), format: reader.source(), damage, settled })
 }
 
 /// What was read and lost, for people, on stderr.
@@ -247,11 +309,13 @@ pub(crate) fn malformed_text(label: &str, summary: &Summary) -> Option<String> {
     })
 }
 
-/// The table of formats.
+/// The table of formats. `verified`: read against real systems' records and an independent reader; `documented`: against
+/// their maker's documentation.
 pub(crate) fn list_formats(format: crate::output::Format) -> anyhow::Result<()> {
-    let mut listing = crate::output::Listing::new(&["format", "title", "description"]);
+    let mut listing = crate::output::Listing::new(&["format", "status", "title", "description"]);
     for source in intake::SOURCES {
-        listing.row([source.name.to_owned(), source.title.to_owned(), source.description.to_owned()]);
+        let cells = [source.name, source.status.name(), source.title, source.description];
+        listing.row(cells.map(str::to_owned));
     }
     listing.print(format)
 }

@@ -50,6 +50,17 @@ impl SourceIdentity {
         Ok(Self { sha256: hash.finalize().into(), size, format: format.to_owned(), name: name.to_owned() })
     }
 
+    /// A version of an object in a store, which its store knows apart: it need not be fetched to be known.
+    pub fn of_version(format: &str, name: &str, version: &str, size: u64) -> Self {
+        let mut hash = Sha256::new();
+        for part in [name, version] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        hash.update(size.to_be_bytes());
+        Self { sha256: hash.finalize().into(), size, format: format.to_owned(), name: name.to_owned() }
+    }
+
     /// The `sequence`-th portion of what a listener, started at a moment, received: it has no content to go by.
     pub fn of_stream(format: &str, name: &str, started: Micros, sequence: u64) -> Self {
         let mut hash = Sha256::new();
@@ -81,6 +92,26 @@ pub struct ImportReceipt {
     pub bytes: u64,
 }
 
+/// Documents that say which part of an import's source stays as it is when the source grows, by the source's SHA-256.
+const SETTLED: &str = "settled";
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Settled {
+    bytes: u64,
+    sha256: String,
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What is stored with the flows of an import.
+pub(crate) struct Beside<'a> {
+    pub(crate) coverage: &'a CoverageTable,
+    /// Kind, key and body.
+    pub(crate) documents: &'a [(String, String, String)],
+}
+
 /// What a source is met with.
 #[derive(Debug)]
 pub enum Begun<'lake> {
@@ -106,6 +137,7 @@ pub struct ImportTx<'lake> {
     flows: u64,
     window: Option<TimeWindow>,
     coverage: CoverageTable,
+    documents: Vec<(String, String, String)>,
 }
 
 #[derive(Default)]
@@ -158,14 +190,33 @@ impl Lake {
         if self.state.import_of(source)?.is_some() {
             return Ok(None);
         }
+        let mut beginning =
+            |size| beginning(size).map_err(|cause| LakeError::io("read", Path::new(&source.name), cause));
         for (id, sha256, size) in self.state.smaller_imports(source)? {
-            let found =
-                beginning(size).map_err(|cause| LakeError::io("read", Path::new(&source.name), cause))?;
-            if found == sha256 {
+            if beginning(size)? == sha256 {
+                return Ok(Some(id));
+            }
+            let settled = self.document(SETTLED, &hex(&sha256))?.and_then(|document| document.body);
+            let settled = settled.and_then(|body| serde_json::from_value::<Settled>(body).ok());
+            if let Some(settled) = settled
+                && hex(&beginning(settled.bytes)?) == settled.sha256
+            {
                 return Ok(Some(id));
             }
         }
         Ok(None)
+    }
+
+    /// The number of the import that a new version of an object replaces: the last one of that name and format. None when
+    /// just this version was imported already, or none was.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn import_superseded_by(&self, source: &SourceIdentity) -> Result<Option<i64>, LakeError> {
+        match self.state.import_of(source)? {
+            Some(_) => Ok(None),
+            None => self.state.last_import_named(source),
+        }
     }
 
     /// Begins to import a source that continues an earlier import: the commit replaces what that one stored, so that
@@ -199,6 +250,7 @@ impl Lake {
             flows: 0,
             window: None,
             coverage: CoverageTable::default(),
+            documents: Vec::new(),
         }))
     }
 }
@@ -239,6 +291,18 @@ impl ImportTx<'_> {
         self.coverage.merge(table);
     }
 
+    /// Notes that only so many bytes at the source's beginning are sure to stay when it grows, and their SHA-256: what
+    /// closes a JSON array is written over by the next record.
+    pub fn settle(&mut self, bytes: u64, sha256: &[u8; 32]) {
+        let body = serde_json::json!(Settled { bytes, sha256: hex(sha256) });
+        self.put_document(SETTLED, &hex(&self.source.sha256.clone()), &body);
+    }
+
+    /// Stores a document in the same step as the flows: how far a followed file was read, say. Both are there, or neither.
+    pub fn put_document(&mut self, kind: &str, key: &str, body: &serde_json::Value) {
+        self.documents.push((kind.to_owned(), key.to_owned(), body.to_string()));
+    }
+
     /// What was received so far, by exporter and hour.
     pub const fn coverage(&self) -> &CoverageTable {
         &self.coverage
@@ -273,8 +337,9 @@ impl ImportTx<'_> {
             window: self.window,
             bytes: self.files.iter().map(|part| part.bytes).sum(),
         };
+        let beside = Beside { coverage: &self.coverage, documents: &self.documents };
         let replaced =
-            self.lake.state.commit_import(&receipt, &self.source, &self.files, &self.coverage, self.replaces);
+            self.lake.state.commit_import(&receipt, &self.source, &self.files, &beside, self.replaces);
         if matches!(replaced, Ok(_) | Err(LakeError::State { .. } | LakeError::Io { .. })) {
             // When the disk fails during a commit, only the next opening can tell whether it happened: the files stay
             // until then. A full disk is certain: it did not.

@@ -5,12 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use model::{CoverageTable, Micros, TimeWindow};
+use model::{Micros, TimeWindow};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::Relation;
 use crate::error::LakeError;
-use crate::import::{ImportReceipt, SourceIdentity, now};
+use crate::import::{Beside, ImportReceipt, SourceIdentity, now};
 use crate::part::Part;
 
 /// What each version of the store adds, in order; never changed once released.
@@ -124,6 +124,13 @@ impl State {
         receipt.map_err(self.failed("look up the source"))
     }
 
+    /// The number of the last import of a name and format.
+    pub(crate) fn last_import_named(&self, source: &SourceIdentity) -> Result<Option<i64>, LakeError> {
+        let query = "SELECT id FROM imports WHERE name = ?1 AND format = ?2 ORDER BY id DESC LIMIT 1";
+        let found = self.connection.query_row(query, params![source.name, source.format], |row| row.get(0));
+        found.optional().map_err(self.failed("look up the source"))
+    }
+
     /// Number, SHA-256 and size of the imports of a name and format that are smaller than a source, the largest first.
     pub(crate) fn smaller_imports(
         &self,
@@ -161,7 +168,7 @@ impl State {
         receipt: &ImportReceipt,
         source: &SourceIdentity,
         files: &[Part],
-        coverage: &CoverageTable,
+        beside: &Beside<'_>,
         replaces: Option<i64>,
     ) -> Result<Vec<String>, LakeError> {
         let failed = self.failed("commit the import");
@@ -208,7 +215,15 @@ impl State {
                 .map_err(&failed)?;
         }
         drop(insert);
-        self.store_coverage(receipt.id, source, coverage)?;
+        self.store_coverage(receipt.id, source, beside.coverage)?;
+        for (kind, key, body) in beside.documents {
+            step.execute(
+                "INSERT INTO documents (kind, key, version, recorded_us, body) \
+                 SELECT ?1, ?2, coalesce(max(version), 0) + 1, ?3, ?4 FROM documents WHERE kind = ?1 AND key = ?2",
+                params![kind, key, receipt.imported_at, body],
+            )
+            .map_err(&failed)?;
+        }
         step.commit().map_err(&failed)?;
         Ok(replaced)
     }

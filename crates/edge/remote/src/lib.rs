@@ -8,5 +8,5 @@
 mod object;
 mod store;
 
-pub use object::{Object, ObjectReader};
+pub use object::{Object, ObjectReader, is_store_failure};
 pub use store::{Remote, RemoteError, is_url};

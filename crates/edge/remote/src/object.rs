@@ -78,6 +78,11 @@ impl ObjectReader {
     }
 }
 
+/// Whether reading failed because of the store, and not of what the object holds.
+pub fn is_store_failure(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<object_store::Error>())
+}
+
 impl Read for ObjectReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.now.is_empty() {

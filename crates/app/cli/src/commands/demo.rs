@@ -11,8 +11,8 @@ use propose::{Proposal, ProposeOptions};
 use report::{StepOutcome, Story, StoryAttack, StoryDropped, StorySource};
 use simulate::Replay;
 
-use super::import::{Done, piece, store};
-use crate::flow_input::print_losses;
+use super::import::{Done, store};
+use crate::flow_input::{Piece, print_losses};
 use crate::output::{bytes_text, grouped, percent};
 use crate::project::{Project, open_lake};
 use crate::story::{self, Truth};
@@ -172,7 +172,9 @@ fn see(project: &Project) -> anyhow::Result<(Vec<StorySource>, Vec<StoryDropped>
     let mut sources = Vec::new();
     for (name, bytes) in RECORDING.iter().filter(|(name, _)| name.ends_with(".pcap")) {
         let path = project.root.join("flows").join(name);
-        let Done::Stored(receipt, outcome, _) = store(&mut lake, "auto", &piece(path), &rejects, &mut table, false)? else {
+        let Done::Stored(receipt, outcome, _) =
+            store(&mut lake, "auto", &Piece::file(path), &rejects, &mut table, false)?
+        else {
             continue;
         };
         say!(

@@ -1,8 +1,8 @@
 //! `ringfence import`.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _};
-use std::path::{Path, PathBuf};
+use std::io::Read as _;
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use converse::{Rollup, ServiceTable};
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::project::open_lake;
 use crate::flow_input::{
-    FlowArgs, Outcome, Piece, RejectLog, list_formats, malformed_text, print_losses, read_oriented,
+    FlowArgs, Outcome, Piece, Place, RejectLog, list_formats, malformed_text, print_losses, read_oriented,
 };
 use crate::output::{Format, Listing, bytes_text, grouped};
 use crate::seen::Seen;
@@ -165,31 +165,52 @@ pub(crate) fn store(
     table: &mut ServiceTable,
     again: bool,
 ) -> anyhow::Result<Done> {
+    let failed = || format!("cannot read `{}`", piece.label);
     // Standard input is known by its content like any other source, so it has to be there as a whole first.
     let spooled;
-    let piece = if piece.path == Path::new("-") {
-        spooled = spool(lake.root())?;
-        &Piece { path: spooled.path().to_path_buf(), label: piece.label.clone() }
-    } else {
-        piece
+    let piece = match piece.place {
+        Place::Stdin => {
+            spooled = spool(lake.root())?;
+            &Piece { place: Place::File(spooled.path().to_path_buf()), label: piece.label.clone() }
+        }
+        _ => piece,
     };
-    let failed = || format!("cannot read `{}`", piece.label);
-    let size = std::fs::metadata(&piece.path).with_context(failed)?.len();
-    let mut file = File::open(&piece.path).with_context(failed)?;
     // A source is the same whether its format was named or recognised.
-    let known =
-        if format == "auto" { recognise(&mut file).with_context(failed)? } else { intake::find(format) };
-    let identity = SourceIdentity::of_reader(known.map_or(format, |s| s.name), &piece.label, file)
-        .with_context(failed)?;
-    let beginning = |size| {
-        let first = File::open(&piece.path)?.take(size);
-        SourceIdentity::of_reader("", "", first).map(|identity| identity.sha256)
+    let known = match format {
+        "auto" => piece.open()?.unpacked()?.recognise()?,
+        name => intake::find(name),
+    };
+    let format_name = known.map_or(format, |source| source.name);
+    let (identity, size) = match &piece.place {
+        Place::Object(_, object) => {
+            let of = SourceIdentity::of_version(format_name, &piece.label, &object.version, object.size);
+            (of, object.size)
+        }
+        Place::File(path) => {
+            let file = File::open(path).with_context(failed)?;
+            let of = SourceIdentity::of_reader(format_name, &piece.label, file).with_context(failed)?;
+            let size = of.size;
+            (of, size)
+        }
+        Place::Stdin => bail!("standard input was not kept"),
+    };
+    let beginning = |size| match &piece.place {
+        Place::File(path) => {
+            let first = File::open(path)?.take(size);
+            SourceIdentity::of_reader("", "", first).map(|identity| identity.sha256)
+        }
+        _ => Ok([0; 32]),
+    };
+    let earlier = match &piece.place {
+        // What an object was before is gone from its store, whatever changed in it.
+        Place::Object(..) => lake.import_superseded_by(&identity)?,
+        _ => lake.import_continued_by(&identity, &beginning)?,
     };
     let mut transaction = if again {
         lake.begin_import_again(identity)?
-    } else if let Some(earlier) = lake.import_continued_by(&identity, beginning)? {
+    } else if let Some(earlier) = earlier {
         eprintln!(
-            "`{}` holds more than when it was imported before, and replaces what it held then",
+            "`{}` holds more than when it was imported before; its flows replace those of then",
             piece.label
         );
         lake.begin_import_continuing(identity, earlier)?
@@ -213,22 +234,22 @@ pub(crate) fn store(
     })?;
     transaction.append_rollups(&rollup.drain())?;
     transaction.append_coverage(&outcome.coverage());
-    if outcome.damage.is_some() && transaction.flows() == 0 {
+    // A store that could not be reached to the end says nothing about the object: it is read again the next time.
+    let unreachable = outcome.damage.as_ref().is_some_and(|damage| {
+        matches!(damage, intake::IntakeError::Io { source, .. } if remote::is_store_failure(source))
+    });
+    if unreachable || outcome.damage.is_some() && transaction.flows() == 0 {
         // Nothing was gained: the error is all there is to say, and a mended file may be imported under this name.
         return Err(outcome.damage.map_or_else(|| anyhow::anyhow!("nothing was read"), Into::into));
+    }
+    // Of what is packed, the offsets are not those of the file.
+    if let Some(settled) = outcome.settled.filter(|at| *at < size && outcome.summary.bytes_read == size) {
+        transaction.settle(settled, &beginning(settled).with_context(failed)?);
     }
     let coverage = transaction.coverage().clone();
     let receipt = transaction.commit()?;
     progress.finish_and_clear();
     Ok(Done::Stored(receipt, Box::new(outcome), coverage))
-}
-
-/// The format that the first bytes of a file are in; the file is read from its beginning again.
-fn recognise(file: &mut File) -> std::io::Result<Option<&'static intake::Source>> {
-    let mut head = Vec::new();
-    file.by_ref().take(4_096).read_to_end(&mut head)?;
-    file.rewind()?;
-    Ok(intake::detect(&head))
 }
 
 fn spool(folder: &Path) -> anyhow::Result<tempfile::NamedTempFile> {
@@ -246,9 +267,4 @@ fn progress(label: &str, size: u64) -> ProgressBar {
     }
     bar.set_prefix(format!("{label} ({})", bytes_text(size)));
     bar
-}
-
-/// The files of a list, for commands that compose an import.
-pub(crate) fn piece(path: PathBuf) -> Piece {
-    Piece { label: path.display().to_string(), path }
 }
