@@ -1,6 +1,7 @@
 //! The project's chores: `cargo xtask help` lists them.
 
 mod demo;
+mod fuzz;
 mod lab;
 mod packages;
 mod suite;
@@ -15,6 +16,8 @@ cargo xtask COMMAND
                   [--no-prove] [--out DIR]
   test            everything: formatting, lints, tests, and the proof in the kernel when root
                   [--no-prove]
+  fuzz            fuzz the readers of flow formats, with cargo-fuzz and a nightly compiler
+                  [FORMAT..] [--seconds N]
   lab record      record the lab's traffic again  [--seed N] [--out DIR]
   lab prove       load compiled artifacts in the lab, replay, attack  [--seed N] [--artifacts DIR]
   packages        install the Debian packages that the lab and the tests use
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
     let result = match arguments.first().map(String::as_str) {
         Some("demo") => demo::main(rest),
         Some("test") => suite::main(rest),
+        Some("fuzz") => fuzz::main(rest),
         Some("lab") => lab::main(rest),
         Some("packages") => packages::ensure(packages::ALL).map(|_| ()),
         Some("help" | "--help" | "-h") | None => {

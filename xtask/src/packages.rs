@@ -79,3 +79,33 @@ pub(crate) fn ensure(packages: &[Package]) -> anyhow::Result<bool> {
     apt(&install)?;
     Ok(true)
 }
+
+/// Servers that speak the clouds' protocols, from PyPI and npm into `target/peers`. Without the registries the tests that
+/// need them are skipped.
+pub(crate) fn ensure_peers(folder: &Path) -> anyhow::Result<()> {
+    let venv = folder.join("venv");
+    if !venv.join("bin/moto_server").exists() {
+        eprintln!("installing moto (S3's protocol) from PyPI into `{}`", venv.display());
+        let made = works(Command::new("python3").args(["-m", "venv"]).arg(&venv))
+            && works(Command::new(venv.join("bin/pip")).args(["-q", "install", "moto[server,s3]==5.*"]));
+        told("moto", made);
+    }
+    let npm = folder.join("npm");
+    if !npm.join("node_modules/.bin/azurite-blob").exists() {
+        eprintln!("installing Azurite (Azure Blob's protocol) from npm into `{}`", npm.display());
+        std::fs::create_dir_all(&npm).with_context(|| format!("cannot make `{}`", npm.display()))?;
+        let install = ["install", "--silent", "--no-audit", "--no-fund", "--prefix"];
+        told("Azurite", works(Command::new("npm").args(install).arg(&npm).arg("azurite@3")));
+    }
+    Ok(())
+}
+
+fn works(command: &mut Command) -> bool {
+    command.stdout(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+fn told(name: &str, made: bool) {
+    if !made {
+        eprintln!("cannot install {name}; the tests that need it are skipped");
+    }
+}

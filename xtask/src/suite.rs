@@ -18,6 +18,7 @@ pub(crate) fn main(arguments: &[String]) -> anyhow::Result<()> {
         }
     }
     let tools = packages::ensure(packages::ALL)?;
+    packages::ensure_peers(&repository().join("target/peers"))?;
     let started = Instant::now();
     let mut stages = Stages::default();
     stages.run("format", "cargo", &["fmt", "--all", "--check"])?;
