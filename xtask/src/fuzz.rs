@@ -69,9 +69,16 @@ fn run(fuzz: &Path, corpus: &Path, name: &str, seconds: u64) -> anyhow::Result<b
     let mut command = Command::new("cargo");
     command.current_dir(fuzz.parent().unwrap_or(fuzz)).args(["+nightly", "fuzz", "run", "source"]);
     command.arg(corpus.join(name)).env("RINGFENCE_FUZZ_SOURCE", name);
-    command.args(["--", &format!("-max_total_time={seconds}"), "-rss_limit_mb=2048", "-timeout=20", "-max_len=65536"]);
+    command.args([
+        "--",
+        &format!("-max_total_time={seconds}"),
+        "-rss_limit_mb=2048",
+        "-timeout=20",
+        "-max_len=65536",
+    ]);
     command.arg("-print_final_stats=1");
-    let status = command.status().context("cannot run cargo; cargo-fuzz comes with `cargo install cargo-fuzz`")?;
+    let status =
+        command.status().context("cannot run cargo; cargo-fuzz comes with `cargo install cargo-fuzz`")?;
     Ok(status.success())
 }
 

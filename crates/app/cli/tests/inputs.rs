@@ -110,7 +110,8 @@ fn objects_are_imported_by_version() {
         command.env("AWS_ENDPOINT", &root).env("AWS_ALLOW_HTTP", "true").env("AWS_REGION", "us-east-1");
         command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "never-shown");
         let done = command.output().unwrap();
-        let text = [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        let text =
+            [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         assert!(!text.contains("never-shown"), "{text}");
         (done.status.code(), text)
     };

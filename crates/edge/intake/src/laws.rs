@@ -148,7 +148,8 @@ fn unknown_formats_and_contents_say_what_is_known() {
 #[test]
 fn what_once_broke_a_reader_does_no_longer() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
-    for format in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|p| p.is_dir()) {
+    for format in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|p| p.is_dir())
+    {
         let source = find(format.file_name().unwrap().to_str().unwrap()).unwrap();
         for file in std::fs::read_dir(format).unwrap().map(|entry| entry.unwrap().path()) {
             read(source, &std::fs::read(file).unwrap());

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use model::FlowBatch;
+use model::{CoverageTable, FlowBatch};
 use serde::{Deserialize, Serialize};
 
 use crate::error::IntakeError;
@@ -12,7 +12,7 @@ use crate::ledger::Summary;
 use crate::source::{FlowReader, Input, Resume, find, open};
 
 /// How many bytes at its beginning tell one file from another that has taken its name, or its place on the disk.
-const MARK_BYTES: u64 = 256;
+const MARK_BYTES: u64 = 4_096;
 
 /// A file that is followed, as `tail -F` does: by name, so that a rotated log is finished and its successor taken up.
 ///
@@ -26,6 +26,8 @@ pub struct Tail {
     file: Option<File>,
     /// What was read and lost, over everything that was followed.
     summary: Summary,
+    /// What was received and lost since it was last asked for.
+    fresh: CoverageTable,
 }
 
 /// How far a followed file was read; to be stored with the flows.
@@ -33,8 +35,8 @@ pub struct Tail {
 pub struct Position {
     /// The format that the file is in.
     format: String,
-    /// What the file begins with, up to [`MARK_BYTES`] of it.
-    mark: Vec<u8>,
+    /// CRC-32 of what the file begins with, up to [`MARK_BYTES`] of what was read of it.
+    mark: u32,
     resume: Resume,
 }
 
@@ -45,6 +47,8 @@ pub enum Looked {
     Nothing,
     /// New records were read; the position has moved.
     New,
+    /// As many records were read as were asked for; there is more.
+    More,
     /// The file has ended: another has its name now, and will be read with the next look.
     Rotated,
 }
@@ -58,6 +62,7 @@ impl Tail {
             position,
             file: None,
             summary: Summary::default(),
+            fresh: CoverageTable::default(),
         }
     }
 
@@ -76,7 +81,12 @@ impl Tail {
         &self.summary
     }
 
-    /// Reads what is new and gives it out in batches, each with the position behind its last record: what was given out so
+    /// What was received and lost since it was last asked for, by observer and hour.
+    pub fn take_coverage(&mut self) -> CoverageTable {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Reads what is new, up to about so many rows, and gives it out in batches, each with the position behind its last record: what was given out so
     /// far and that position belong together.
     ///
     /// # Errors
@@ -84,6 +94,7 @@ impl Tail {
     /// the first error of `give`.
     pub fn look<E: From<IntakeError>>(
         &mut self,
+        most_rows: usize,
         mut give: impl FnMut(&mut FlowBatch, &Position) -> Result<(), E>,
     ) -> Result<Looked, E> {
         if self.file.is_none() && !self.find_file()? {
@@ -91,12 +102,12 @@ impl Tail {
         }
         let rotated = self.name_has_moved()?;
         // Whoever renamed the file may have written to it until just now: looked at after its name, it is complete.
-        let read = self.read(rotated, &mut give)?;
-        if rotated {
+        let read = self.read(rotated, most_rows, &mut give)?;
+        if rotated && read != Looked::More {
             (self.file, self.position) = (None, None);
             return Ok(Looked::Rotated);
         }
-        Ok(if read { Looked::New } else { Looked::Nothing })
+        Ok(read)
     }
 
     /// Opens the file that the position speaks of, or the one that has the name. `false` when there is none.
@@ -170,46 +181,51 @@ impl Tail {
     fn read<E: From<IntakeError>>(
         &mut self,
         complete: bool,
+        most_rows: usize,
         give: &mut impl FnMut(&mut FlowBatch, &Position) -> Result<(), E>,
-    ) -> Result<bool, E> {
-        let Some(file) = &mut self.file else { return Ok(false) };
+    ) -> Result<Looked, E> {
+        let Some(file) = &mut self.file else { return Ok(Looked::Nothing) };
         let resume = self.position.as_ref().map(|position| position.resume.clone());
         let from = resume.as_ref().map_or(0, |resume| resume.offset);
         let started = (|| {
             if file.metadata()?.len() <= from {
                 return Ok(None);
             }
-            let mut mark = Vec::new();
+            let mut begin = Vec::new();
             file.seek(SeekFrom::Start(0))?;
-            file.by_ref().take(MARK_BYTES).read_to_end(&mut mark)?;
+            file.by_ref().take(MARK_BYTES).read_to_end(&mut begin)?;
             file.seek(SeekFrom::Start(from))?;
-            Ok(Some((file.try_clone()?, mark)))
+            Ok(Some((file.try_clone()?, begin)))
         })();
-        let Some((bytes, mark)) = started.map_err(|source| self.unreadable(source))? else {
+        let Some((bytes, begin)) = started.map_err(|source| self.unreadable(source))? else {
             return Ok(false);
         };
-        let Some(mut reader) = self.reader(bytes, resume, complete)? else { return Ok(false) };
+        let Some(mut reader) = self.reader(bytes, resume, complete)? else { return Ok(Looked::Nothing) };
         let mut batch = FlowBatch::new(reader.source());
-        let mut moved = false;
+        let (mut moved, mut rows) = (false, 0);
         loop {
             let more = reader.read(&mut batch);
             let Some(resume) = reader.resume() else {
                 return Err(IntakeError::NotFollowable { file: self.label(), format: reader.source() }.into());
             };
             moved |= resume.offset > from;
-            let position = Position { format: reader.source().to_owned(), mark: mark.clone(), resume };
+            let position =
+                Position { format: reader.source().to_owned(), mark: mark(&begin, resume.offset), resume };
+            rows += batch.len();
             if !batch.is_empty() {
                 give(&mut batch, &position)?;
                 batch.clear();
             }
             self.position = Some(position);
-            match more {
-                Ok(true) => {}
-                outcome => {
-                    self.summary.merge(reader.summary());
-                    return outcome.map(|_| moved).map_err(E::from);
-                }
-            }
+            let outcome = match more {
+                Ok(true) if rows < most_rows => continue,
+                Ok(true) => Ok(Looked::More),
+                Ok(false) => Ok(if moved { Looked::New } else { Looked::Nothing }),
+                Err(error) => Err(E::from(error)),
+            };
+            self.summary.merge(reader.summary());
+            self.fresh.merge(&reader.summary().coverage());
+            return outcome;
         }
     }
 
@@ -256,11 +272,17 @@ impl Position {
         }
         let mut begin = Vec::new();
         file.seek(SeekFrom::Start(0))?;
-        file.by_ref().take(self.mark.len() as u64).read_to_end(&mut begin)?;
-        // What a JSON array ends with is written over when it grows: only what was read is sure to stay.
-        let sure = self.mark.len().min(usize::try_from(self.resume.offset).unwrap_or(usize::MAX));
-        Ok(begin.get(..sure) == self.mark.get(..sure))
+        file.by_ref().take(MARK_BYTES).read_to_end(&mut begin)?;
+        Ok(mark(&begin, self.resume.offset) == self.mark)
     }
+}
+
+/// What tells a file by what was read of its beginning: more than that may be written over, as the end of a JSON array is.
+fn mark(begin: &[u8], read: u64) -> u32 {
+    let sure = begin.len().min(usize::try_from(read).unwrap_or(usize::MAX));
+    let mut crc = flate2::Crc::new();
+    crc.update(&begin[..sure]);
+    crc.sum()
 }
 
 #[cfg(unix)]
@@ -288,7 +310,7 @@ mod tests {
 
     fn ports(tail: &mut Tail) -> (Vec<u16>, Looked) {
         let mut ports = Vec::new();
-        let looked = tail.look(|batch, _| {
+        let looked = tail.look(1_000, |batch, _| {
             ports.extend_from_slice(&batch.dst_port);
             Ok::<(), IntakeError>(())
         });
@@ -341,6 +363,25 @@ mod tests {
     }
 
     #[test]
+    fn a_long_file_is_taken_in_portions() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flows.log");
+        append(&path, &(1..20_001).map(line).collect::<String>());
+        let mut tail = Tail::new("auto", &path, None);
+        let mut all = Vec::new();
+        loop {
+            let (found, looked) = ports(&mut tail);
+            assert!(found.len() < 10_000);
+            all.extend(found);
+            tail = again(&tail);
+            if looked != Looked::More {
+                break;
+            }
+        }
+        assert!(all.iter().copied().eq(1..20_001));
+    }
+
+    #[test]
     fn a_file_cut_to_nothing_is_read_from_its_beginning() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("flows.log");
@@ -371,7 +412,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("flows.nf");
         std::fs::write(&path, crate::sources::netflow::tests::sample_v9()).unwrap();
-        let refused = Tail::new("auto", &path, None).look(|_, _| Ok::<(), IntakeError>(()));
+        let refused = Tail::new("auto", &path, None).look(1_000, |_, _| Ok::<(), IntakeError>(()));
         assert!(refused.unwrap_err().to_string().contains("cannot be followed"));
     }
 }

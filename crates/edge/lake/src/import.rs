@@ -299,6 +299,7 @@ impl ImportTx<'_> {
     }
 
     /// Stores a document in the same step as the flows: how far a followed file was read, say. Both are there, or neither.
+    /// Earlier versions of the document are dropped.
     pub fn put_document(&mut self, kind: &str, key: &str, body: &serde_json::Value) {
         self.documents.push((kind.to_owned(), key.to_owned(), body.to_string()));
     }

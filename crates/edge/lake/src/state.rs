@@ -223,6 +223,13 @@ impl State {
                 params![kind, key, receipt.imported_at, body],
             )
             .map_err(&failed)?;
+            // What was known beside earlier imports is of no more use.
+            step.execute(
+                "DELETE FROM documents WHERE kind = ?1 AND key = ?2 AND version < \
+                 (SELECT max(version) FROM documents WHERE kind = ?1 AND key = ?2)",
+                params![kind, key],
+            )
+            .map_err(&failed)?;
         }
         step.commit().map_err(&failed)?;
         Ok(replaced)

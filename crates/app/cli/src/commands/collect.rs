@@ -3,6 +3,7 @@
 //! Listeners decode in threads of their own; this thread gathers their flows into portions, a third kind stores those. A
 //! slow disk stops neither receiving nor gathering until the bounded room between them is full.
 
+mod follow;
 mod metrics;
 mod ports;
 mod settings;
@@ -19,6 +20,7 @@ use anyhow::Context as _;
 use intake::{Deliveries, Delivery, IntakeError, queue};
 use model::Micros;
 
+use self::follow::{Followed, Follower};
 use self::ports::Ports;
 use self::settings::{Port, Settings};
 use self::store::{Portion, Progress, Store};
@@ -44,6 +46,10 @@ pub(crate) struct Collect {
     /// loopback or a management network.
     #[arg(long, value_name = "[KIND://]ADDRESS:PORT", env = "RINGFENCE_LISTEN", value_delimiter = ',')]
     listen: Vec<Port>,
+    /// Follow a log file, as FORMAT:PATH or a path alone; repeatable. It is taken up where it was left, over rotation and
+    /// restarts. Without --listen no port is opened then.
+    #[arg(long, value_name = "[FORMAT:]PATH")]
+    follow: Vec<Followed>,
     /// Exporters to listen to, as addresses or prefixes, or `any`; repeatable. Must be given to listen beyond loopback.
     #[arg(long, value_name = "PREFIX", value_delimiter = ',')]
     allow: Vec<String>,
@@ -77,6 +83,8 @@ impl Collect {
         if let [first, ..] = ports.change(&settings).as_slice() {
             anyhow::bail!("{first}");
         }
+        let mut follower = Follower::new();
+        follower.change(&settings.follow, &project.lake)?;
         let progress = Arc::<Progress>::default();
         let names: Vec<String> = settings.ports.iter().map(ToString::to_string).collect();
         let store = Store::new(lake, names.join(", "), now(), Arc::clone(&progress));
@@ -84,6 +92,7 @@ impl Collect {
         let storing = std::thread::Builder::new().name("store".to_owned()).spawn(move || store.run(&portions))?;
         let mut gatherer = Gatherer {
             deliveries,
+            follower,
             sender,
             portion: Portion::default(),
             since: Instant::now(),
@@ -108,9 +117,11 @@ impl Collect {
         progress.closing.store(true, Ordering::Relaxed);
         let drained = gatherer.drain(&keeper.ports);
         keeper.remember();
+        let followed = gatherer.follower.summary();
         drop(gatherer);
         let stored = storing.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the thread that stores failed")));
-        let summary = keeper.ports.summary();
+        let mut summary = keeper.ports.summary();
+        summary.merge(&followed);
         print_losses(&summary);
         let flows = progress.flows.load(Ordering::Relaxed);
         eprintln!("stopped; {} datagrams received, {} flows stored", grouped(summary.packets), grouped(flows));
@@ -131,9 +142,10 @@ impl Collect {
         while !signals.stop.load(Ordering::Relaxed) && limit.is_none_or(|limit| begun.elapsed() < limit) {
             gatherer.turn()?;
             if signals.reload.swap(false, Ordering::Relaxed) {
-                match global.project().and_then(|project| self.reload(&project)) {
-                    Ok(settings) => {
+                match global.project().and_then(|project| Ok((self.reload(&project)?, project))) {
+                    Ok((settings, project)) => {
                         gatherer.every = settings.every;
+                        gatherer.follower.change(&settings.follow, &project.lake)?;
                         keeper.change(settings);
                     }
                     Err(error) => eprintln!("warning: the configuration stays as it was: {error:#}"),
@@ -170,6 +182,7 @@ impl Signals {
 /// Takes flows out of the queue, and hands them to the store in portions.
 struct Gatherer {
     deliveries: Deliveries,
+    follower: Follower,
     sender: SyncSender<Portion>,
     portion: Portion,
     since: Instant,
@@ -191,6 +204,7 @@ impl Gatherer {
         if let Some(delivery) = self.deliveries.take(TURN).unwrap_or(None) {
             self.gather(delivery)?;
         }
+        self.follower.turn(&mut self.portion);
         if self.since.elapsed() >= self.every {
             self.hand_on()?;
         }

@@ -11,6 +11,7 @@ use model::{IpSet, Prefix, Region as _};
 use serde::Deserialize;
 
 use super::Collect;
+use super::follow::Followed;
 use crate::UsageError;
 use crate::project::Project;
 
@@ -20,6 +21,7 @@ use crate::project::Project;
 pub(crate) struct CollectConfig {
     listen: Option<Vec<String>>,
     allow: Option<Vec<String>>,
+    follow: Option<Vec<String>>,
     every_s: Option<u64>,
     workers: Option<usize>,
     receive_buffer_bytes: Option<usize>,
@@ -67,6 +69,7 @@ impl FromStr for Port {
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) ports: Vec<Port>,
+    pub(crate) follow: Vec<Followed>,
     pub(crate) allowed: Allowed,
     pub(crate) every: Duration,
     pub(crate) options: ListenerOptions,
@@ -78,8 +81,16 @@ impl Settings {
     /// Options go before the configuration, that before defaults.
     pub(crate) fn new(given: &Collect, project: &Project) -> Result<Self, UsageError> {
         let config = &project.collect;
+        let follow = if given.follow.is_empty() {
+            let texts = config.follow.iter().flatten().map(|text| text.parse());
+            texts.collect::<Result<Vec<Followed>, _>>().map_err(UsageError)?
+        } else {
+            given.follow.clone()
+        };
         let ports = if given.listen.is_empty() {
-            let texts = config.listen.clone().unwrap_or_else(|| vec!["127.0.0.1:2055".to_owned()]);
+            // Who follows files and says nothing of ports wants none.
+            let usual = || if follow.is_empty() { vec!["127.0.0.1:2055".to_owned()] } else { Vec::new() };
+            let texts = config.listen.clone().unwrap_or_else(usual);
             texts.iter().map(|text| text.parse()).collect::<Result<Vec<Port>, _>>().map_err(UsageError)?
         } else {
             given.listen.clone()
@@ -113,7 +124,7 @@ impl Settings {
         let every = given.every.or(config.every_s).unwrap_or(10).clamp(1, 3_600);
         let configured = config.templates.as_ref().map(|path| project.root.join(path));
         let templates = configured.unwrap_or_else(|| project.lake.join("collect.templates"));
-        Ok(Self { ports, allowed, every: Duration::from_secs(every), options, templates, metrics })
+        Ok(Self { ports, follow, allowed, every: Duration::from_secs(every), options, templates, metrics })
     }
 }
 

@@ -4,6 +4,7 @@
 //! stored, because the disk is full or somebody else writes, is kept and tried again: meanwhile the queue fills, and the
 //! listeners hold their senders back or count what the kernel drops.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub(super) struct Portion {
     /// One batch a format.
     batches: Vec<FlowBatch>,
     coverage: CoverageTable,
+    /// What is to be known together with the flows, by kind and key: how far a file was read.
+    documents: BTreeMap<(&'static str, String), serde_json::Value>,
 }
 
 impl Portion {
@@ -39,6 +42,10 @@ impl Portion {
 
     pub(super) fn cover(&mut self, coverage: &CoverageTable) {
         self.coverage.merge(coverage);
+    }
+
+    pub(super) fn remember(&mut self, kind: &'static str, key: &str, body: serde_json::Value) {
+        self.documents.insert((kind, key.to_owned()), body);
     }
 
     pub(super) fn flows(&self) -> usize {
@@ -146,6 +153,9 @@ impl Store {
                 transaction.append_rollups(&rollup.drain())?;
             }
             transaction.append_coverage(&portion.coverage);
+            for ((kind, key), body) in &portion.documents {
+                transaction.put_document(kind, key, body);
+            }
             transaction.commit()?;
         }
         let flows = portion.flows() as u64;
