@@ -280,6 +280,27 @@ pub(crate) fn print_losses(summary: &Summary) {
             sequence.missing, sequence.gaps
         );
     }
+    for (exporter, notes) in &summary.exporters {
+        if notes.shifted_datagrams > 0 {
+            eprintln!(
+                "  exporter {exporter} has a wrong clock: {} s were added to the times of {} datagrams",
+                notes.clock_shift_us / 1_000_000,
+                crate::output::grouped(notes.shifted_datagrams)
+            );
+        }
+        if notes.restarts > 0 {
+            eprintln!(
+                "  exporter {exporter} started anew {} times; its templates were asked for again",
+                notes.restarts
+            );
+        }
+        if notes.unlikely_records > 0 {
+            eprintln!(
+                "  exporter {exporter} sent {} records with times that cannot be; look whether its templates are its own",
+                crate::output::grouped(notes.unlikely_records)
+            );
+        }
+    }
     if summary.untimed > 0 {
         eprintln!("  without a time: {} flows, kept at 1970-01-01", summary.untimed);
     }

@@ -7,6 +7,11 @@ const WRONG: Micros = 300 * 1_000_000;
 /// Below this it is taken for right again. Between the two nothing changes, so that a clock at the edge does not flutter.
 const RIGHT: Micros = 60 * 1_000_000;
 
+/// Beyond this it is no clock that is wrong, but a recording of other days that is played again.
+const REPLAYED: Micros = 7 * 86_400 * 1_000_000;
+/// Before this nobody exported flows in earnest: a clock that was never set begins in 1970, 1993 or 2000.
+const NEVER_SET: Micros = 978_307_200 * 1_000_000;
+
 /// By how much the times of an exporter are moved, because its clock is wrong.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Skew {
@@ -23,6 +28,10 @@ impl Skew {
             return 0;
         }
         let off = received.saturating_sub(export);
+        if off.saturating_abs() > REPLAYED && export >= NEVER_SET {
+            self.shift = 0;
+            return 0;
+        }
         let drift = off.saturating_sub(self.shift);
         if self.shift != 0 && off.abs() < RIGHT {
             self.shift = 0;
@@ -127,6 +136,8 @@ mod tests {
         }
         assert_eq!((Skew::default().shift(0, NOW), Skew::default().shift(NOW, 0)), (0, 0));
         assert_eq!(Skew::default().shift(i64::MIN, i64::MAX), i64::MAX);
+        assert_eq!(Skew::default().shift(NOW - 30 * 86_400 * S, NOW), 0, "an old recording keeps its times");
+        assert_eq!(Skew::default().shift(7_200 * S, NOW), NOW - 7_200 * S, "a clock that was never set");
     }
 
     fn life(second: i64, uptime_ms: Option<u32>, sequence: u32) -> Life {
