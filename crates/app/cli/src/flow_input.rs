@@ -37,13 +37,13 @@ pub(crate) struct FlowArgs {
 
 /// One input: where it is, and what it is called.
 pub(crate) struct Piece {
-    pub(crate) place: Place,
+    pub(crate) origin: Origin,
     pub(crate) label: String,
 }
 
 /// Where an input is.
 #[derive(Clone)]
-pub(crate) enum Place {
+pub(crate) enum Origin {
     Stdin,
     File(PathBuf),
     Object(Arc<Remote>, Box<Object>),
@@ -52,15 +52,15 @@ pub(crate) enum Place {
 impl Piece {
     /// A file.
     pub(crate) fn file(path: PathBuf) -> Self {
-        Self { label: path.display().to_string(), place: Place::File(path) }
+        Self { label: path.display().to_string(), origin: Origin::File(path) }
     }
 
     /// Its bytes, from the beginning.
     pub(crate) fn open(&self) -> anyhow::Result<Input> {
-        Ok(match &self.place {
-            Place::Stdin => Input::new(&self.label, std::io::stdin()),
-            Place::File(path) => Input::file(path)?,
-            Place::Object(remote, object) => Input::new(&self.label, remote.open(object, 0)?),
+        Ok(match &self.origin {
+            Origin::Stdin => Input::new(&self.label, std::io::stdin()),
+            Origin::File(path) => Input::file(path)?,
+            Origin::Object(remote, object) => Input::new(&self.label, remote.open(object, 0)?),
         })
     }
 }
@@ -89,7 +89,7 @@ impl FlowArgs {
             let before = pieces.len();
             let word = path.to_string_lossy();
             if path == Path::new("-") {
-                pieces.push(Piece { place: Place::Stdin, label: "stdin".to_owned() });
+                pieces.push(Piece { origin: Origin::Stdin, label: "stdin".to_owned() });
             } else if remote::is_url(&word) {
                 objects(&word, &mut remote, &mut pieces)?;
             } else if path.is_dir() {
@@ -131,7 +131,7 @@ fn objects(url: &str, remote: &mut Option<Arc<Remote>>, pieces: &mut Vec<Piece>)
     };
     for object in remote.list(url)? {
         let label = object.url.clone();
-        pieces.push(Piece { place: Place::Object(Arc::clone(remote), Box::new(object)), label });
+        pieces.push(Piece { origin: Origin::Object(Arc::clone(remote), Box::new(object)), label });
     }
     Ok(())
 }

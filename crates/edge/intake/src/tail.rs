@@ -198,7 +198,7 @@ impl Tail {
             Ok(Some((file.try_clone()?, begin)))
         })();
         let Some((bytes, begin)) = started.map_err(|source| self.unreadable(source))? else {
-            return Ok(false);
+            return Ok(Looked::Nothing);
         };
         let Some(mut reader) = self.reader(bytes, resume, complete)? else { return Ok(Looked::Nothing) };
         let mut batch = FlowBatch::new(reader.source());

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::project::open_lake;
 use crate::flow_input::{
-    FlowArgs, Outcome, Piece, Place, RejectLog, list_formats, malformed_text, print_losses, read_oriented,
+    FlowArgs, Origin, Outcome, Piece, RejectLog, list_formats, malformed_text, print_losses, read_oriented,
 };
 use crate::output::{Format, Listing, bytes_text, grouped};
 use crate::seen::Seen;
@@ -168,10 +168,10 @@ pub(crate) fn store(
     let failed = || format!("cannot read `{}`", piece.label);
     // Standard input is known by its content like any other source, so it has to be there as a whole first.
     let spooled;
-    let piece = match piece.place {
-        Place::Stdin => {
+    let piece = match piece.origin {
+        Origin::Stdin => {
             spooled = spool(lake.root())?;
-            &Piece { place: Place::File(spooled.path().to_path_buf()), label: piece.label.clone() }
+            &Piece { origin: Origin::File(spooled.path().to_path_buf()), label: piece.label.clone() }
         }
         _ => piece,
     };
@@ -181,29 +181,29 @@ pub(crate) fn store(
         name => intake::find(name),
     };
     let format_name = known.map_or(format, |source| source.name);
-    let (identity, size) = match &piece.place {
-        Place::Object(_, object) => {
+    let (identity, size) = match &piece.origin {
+        Origin::Object(_, object) => {
             let of = SourceIdentity::of_version(format_name, &piece.label, &object.version, object.size);
             (of, object.size)
         }
-        Place::File(path) => {
+        Origin::File(path) => {
             let file = File::open(path).with_context(failed)?;
             let of = SourceIdentity::of_reader(format_name, &piece.label, file).with_context(failed)?;
             let size = of.size;
             (of, size)
         }
-        Place::Stdin => bail!("standard input was not kept"),
+        Origin::Stdin => bail!("standard input was not kept"),
     };
-    let beginning = |size| match &piece.place {
-        Place::File(path) => {
+    let beginning = |size| match &piece.origin {
+        Origin::File(path) => {
             let first = File::open(path)?.take(size);
             SourceIdentity::of_reader("", "", first).map(|identity| identity.sha256)
         }
         _ => Ok([0; 32]),
     };
-    let earlier = match &piece.place {
+    let earlier = match &piece.origin {
         // What an object was before is gone from its store, whatever changed in it.
-        Place::Object(..) => lake.import_superseded_by(&identity)?,
+        Origin::Object(..) => lake.import_superseded_by(&identity)?,
         _ => lake.import_continued_by(&identity, &beginning)?,
     };
     let mut transaction = if again {
