@@ -31,9 +31,9 @@ const LONE_SYN: usize = ports::BANDS + 11;
 const REFUSAL: usize = ports::BANDS + 12;
 const LATE: usize = ports::BANDS + 13;
 
-/// What each term is and what it weighs, in order. Fitted offline: logistic regression over the conversations of 59
-/// networks that others had labelled, none of them among softflowd's, drawn towards what was assumed before. `bench
-/// direction` fits them again.
+/// What each term is and what it weighs, in order. Fitted offline: logistic regression over the conversations of networks
+/// that others had labelled, none of them among softflowd's, drawn towards what was assumed before. `bench direction ... fit`
+/// fits them again and says how many networks there were.
 pub const WEIGHTS: [(&str, f32); TERMS] = [
     ("port 0", -3.00),
     ("ports below 512", 3.28),
