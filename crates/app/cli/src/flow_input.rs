@@ -59,7 +59,7 @@ impl Piece {
     pub(crate) fn open(&self) -> anyhow::Result<Input> {
         Ok(match &self.origin {
             Origin::Stdin => Input::new(&self.label, std::io::stdin()),
-            Origin::File(path) => Input::file(path)?,
+            Origin::File(path) => Input::file(path).map_err(once)?,
             Origin::Object(remote, object) => Input::new(&self.label, remote.open(object, 0)?),
         })
     }
@@ -121,6 +121,11 @@ impl FlowArgs {
         };
         Ok(RejectLog { file })
     }
+}
+
+/// The error as it says itself, which is with its cause: a chain would say that once more.
+pub(crate) fn once(error: intake::IntakeError) -> anyhow::Error {
+    anyhow::Error::msg(error.to_string())
 }
 
 /// The objects that a URL names.
@@ -240,7 +245,7 @@ pub(crate) fn read_oriented(
     table: &mut ServiceTable,
     mut chunk_ready: impl FnMut(&mut FlowBatch) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
-    let mut reader = intake::open(format, rejects.attach(piece.open()?))?;
+    let mut reader = intake::open(format, rejects.attach(piece.open()?)).map_err(once)?;
     let mut chunk = FlowBatch::new(reader.source());
     let mut batch = FlowBatch::new(reader.source());
     let mut damage = None;

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::project::open_lake;
 use crate::flow_input::{
-    FlowArgs, Origin, Outcome, Piece, RejectLog, list_formats, malformed_text, print_losses, read_oriented,
+    FlowArgs, Origin, Outcome, Piece, RejectLog, list_formats, malformed_text, once, print_losses, read_oriented,
 };
 use crate::output::{Format, Listing, bytes_text, grouped};
 use crate::seen::Seen;
@@ -177,7 +177,7 @@ pub(crate) fn store(
     };
     // A source is the same whether its format was named or recognised.
     let known = match format {
-        "auto" => piece.open()?.unpacked()?.recognise()?,
+        "auto" => piece.open()?.unpacked().and_then(|mut input| input.recognise()).map_err(once)?,
         name => intake::find(name),
     };
     let format_name = known.map_or(format, |source| source.name);

@@ -47,10 +47,9 @@ fn what_is_sent_is_what_a_file_of_it_gives() {
     });
     let summary = &status.summary;
     assert_eq!((flows.src, flows.bytes), (expected.src, expected.bytes));
-    // The exporter's clock stands in 2015: all its times are moved by as much as it is behind.
-    let shift = summary.exporters["127.0.0.1"].clock_shift_us;
-    assert!(shift > 10 * 365 * 86_400 * 1_000_000, "{shift}");
-    assert_eq!(flows.start, expected.start.iter().map(|at| at + shift).collect::<Vec<_>>());
+    // Export times of 2015 are an old recording's, not a wrong clock's.
+    assert_eq!(flows.start, expected.start);
+    assert!(summary.exporters.is_empty());
     assert_eq!(&*flows.exporters[0].0, "127.0.0.1");
     assert_eq!((summary.packets, summary.datagrams, summary.flows), (2, 1, 7));
     assert_eq!(summary.dropped["datagram is not netflow or ipfix"].bytes, 19);
