@@ -8,8 +8,8 @@ use model::FlowBatch;
 use crate::error::IntakeError;
 use crate::ledger::{Ledger, OnReject, Reject, Summary};
 use crate::sources::{
-    argus, aws_network_firewall, aws_vpc, azure, cisco_asa, fortinet, gcp, hubble, illumio, mapped, netflow,
-    nfdump, packets, paloalto, sflow, silk, suricata, zeek,
+    argus, aws_network_firewall, aws_vpc, azure, cisco_asa, conntrack, fortinet, gcp, hubble, illumio, mapped,
+    netflow, nfdump, packets, paloalto, sflow, silk, suricata, zeek,
 };
 use crate::unpack::Packing;
 
@@ -42,6 +42,7 @@ pub static SOURCES: &[&Source] = &[
     &fortinet::SOURCE,
     &cisco_asa::SOURCE,
     &illumio::SOURCE,
+    &conntrack::SOURCE,
     &mapped::CSV,
     &mapped::JSON,
     &mapped::PARQUET,

@@ -6,6 +6,7 @@ pub(crate) mod aws_vpc;
 pub(crate) mod azure;
 pub(crate) mod cisco_asa;
 pub(crate) mod fortinet;
+pub(crate) mod conntrack;
 pub(crate) mod gcp;
 pub(crate) mod hubble;
 pub(crate) mod illumio;
