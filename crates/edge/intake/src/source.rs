@@ -3,13 +3,14 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use model::FlowBatch;
+use model::{FlowBatch, Micros};
 
 use crate::error::IntakeError;
 use crate::ledger::{Ledger, OnReject, Reject, Summary};
 use crate::sources::{
-    argus, aws_network_firewall, aws_vpc, azure, cisco_asa, conntrack, fortinet, gcp, hubble, illumio, mapped,
-    netflow, nfdump, packets, paloalto, sflow, silk, suricata, zeek,
+    argus, auditd, aws_network_firewall, aws_vpc, azure, calico, cisco_asa, conntrack, envoy, fortinet, gcp,
+    hubble, illumio, mapped, netflow, nfdump, packets, paloalto, sflow, silk, suricata, sysmon, ulogd,
+    windows_firewall, zeek,
 };
 use crate::unpack::Packing;
 
@@ -43,6 +44,12 @@ pub static SOURCES: &[&Source] = &[
     &cisco_asa::SOURCE,
     &illumio::SOURCE,
     &conntrack::SOURCE,
+    &ulogd::SOURCE,
+    &windows_firewall::SOURCE,
+    &sysmon::SOURCE,
+    &auditd::SOURCE,
+    &calico::SOURCE,
+    &envoy::SOURCE,
     &mapped::CSV,
     &mapped::JSON,
     &mapped::PARQUET,
@@ -126,12 +133,20 @@ pub struct Input {
     on_reject: Option<OnReject>,
     resume: Option<Resume>,
     growing: bool,
+    offset: Micros,
 }
 
 impl Input {
     /// An input from anything that reads. Buffering is done by the sources.
     pub fn new(label: &str, reader: impl Read + Send + 'static) -> Self {
-        Self { label: label.into(), reader: Box::new(reader), on_reject: None, resume: None, growing: false }
+        Self {
+            label: label.into(),
+            reader: Box::new(reader),
+            on_reject: None,
+            resume: None,
+            growing: false,
+            offset: 0,
+        }
     }
 
     /// A file.
@@ -166,6 +181,19 @@ impl Input {
     pub fn growing(mut self) -> Self {
         self.growing = true;
         self
+    }
+
+    /// What the clock of the input's times is ahead of UTC, in seconds. Only for formats that write local times and do not say
+    /// so; all others have no use for it.
+    #[must_use]
+    pub fn utc_offset(mut self, seconds: i32) -> Self {
+        self.offset = Micros::from(seconds) * 1_000_000;
+        self
+    }
+
+    /// The offset of [`Input::utc_offset`].
+    pub(crate) fn offset_from_utc(&self) -> Micros {
+        self.offset
     }
 
     /// The bytes, where they begin, whether more comes, and the ledger.

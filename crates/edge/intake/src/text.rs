@@ -31,6 +31,12 @@ pub(crate) trait TextFormat: Send {
     /// or shorter, when a JSON object did not end where its line did.
     fn record(&mut self, text: &[u8], sink: &mut Sink<'_>) -> Result<(), Fault>;
 
+    /// Lines that were read but are still waited with, for records over several lines: they are read again, before the rest,
+    /// when a growing file is taken up. They must give no flow by themselves, and be bounded.
+    fn carry(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
     /// The input has ended: what is still held goes out. Not called while a growing input is only read up to now.
     fn end(&mut self, sink: &mut Sink<'_>) {
         let _ = sink;
@@ -135,11 +141,9 @@ impl FlowReader for TextReader {
 
     fn resume(&self) -> Option<Resume> {
         let (offset, line) = self.records.settled();
-        (self.preamble.len() <= PREAMBLE_BYTES).then(|| Resume {
-            preamble: self.preamble.clone(),
-            offset,
-            line,
-        })
+        let mut preamble = self.preamble.clone();
+        preamble.extend(self.format.carry());
+        (self.preamble.len() <= PREAMBLE_BYTES).then_some(Resume { preamble, offset, line })
     }
 }
 
@@ -223,8 +227,11 @@ impl TextReader {
             let mut sink = Sink::new(&mut batch, &mut ledger, &mut self.interner, Place::Line(0), 0);
             // It was read before; if it cannot be now, its records will say so.
             let _ = self.format.record(line, &mut sink);
+            if sink.is_header() {
+                self.preamble.extend_from_slice(line);
+                self.preamble.push(b'\n');
+            }
         }
-        self.preamble.clone_from(&resume.preamble);
         self.records.stand_at(resume.offset, resume.line);
     }
 }

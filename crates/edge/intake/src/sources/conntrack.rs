@@ -189,7 +189,8 @@ fn flow(parsed: &Parsed<'_>) -> Result<(Flow, FlowDetails), String> {
         flow.present |= FlowBatch::HAS_ICMP;
     }
     counts(parsed, &mut flow)?;
-    Ok((flow, translation(parsed, &flow)?))
+    let details = translation(parsed, &flow)?;
+    Ok((flow, details))
 }
 
 fn counts(parsed: &Parsed<'_>, flow: &mut Flow) -> Result<(), String> {
