@@ -92,11 +92,6 @@ impl<'a> Sink<'a> {
     pub(crate) fn reject_part(&mut self, reason: &'static str, bytes: usize, why: String) {
         self.ledger.reject(reason, bytes, self.place, why);
     }
-
-    /// Where the record is, for words.
-    pub(crate) fn place(&self) -> Place {
-        self.place
-    }
 }
 
 /// Exporters' indices, without asking the list for every row.

@@ -1,12 +1,7 @@
 //! Values that many text formats write alike.
 
-use model::{Micros, parse_time};
+use model::Micros;
 use netset::Ip;
-
-/// A number, if there is text: `None` stays `None`.
-pub(crate) fn number(text: Option<&str>) -> Result<Option<u64>, String> {
-    text.map(|text| text.parse().map_err(|_| format!("`{text}` is not a number"))).transpose()
-}
 
 /// A port.
 pub(crate) fn port(text: &str) -> Result<u16, String> {
@@ -59,10 +54,4 @@ pub(crate) fn seconds(text: &str) -> Option<Micros> {
         .take(6)
         .fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
     whole.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(micros)
-}
-
-/// A time as RFC 3339, with any fraction.
-pub(crate) fn rfc3339(text: &str) -> Result<Micros, String> {
-    parse_time(text, 0)
-        .map_err(|_| format!("`{text}` is not a time; expected one like `2026-11-19T08:00:00Z`"))
 }
