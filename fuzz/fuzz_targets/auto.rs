@@ -3,12 +3,6 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| {
-    let Ok(mut reader) = intake::open("auto", intake::Input::new("fuzz", std::io::Cursor::new(bytes.to_vec()))) else {
-        return;
-    };
-    let mut batch = model::FlowBatch::new(reader.source());
-    while let Ok(true) = reader.read(&mut batch) {
-        batch.clear();
-    }
+fuzz_target!(init: ringfence_fuzz::let_panics_be_caught(), |bytes: &[u8]| {
+    ringfence_fuzz::drain(intake::open("auto", ringfence_fuzz::input(bytes)));
 });

@@ -16,7 +16,7 @@ cargo xtask COMMAND
                   [--no-prove] [--out DIR]
   test            everything: formatting, lints, tests, and the proof in the kernel when root
                   [--no-prove]
-  fuzz            fuzz the readers of flow formats, with cargo-fuzz and a nightly compiler
+  fuzz            fuzz the readers of flow formats and inventories, with cargo-fuzz and a nightly compiler
                   [FORMAT..] [--seconds N]
   lab record      record the lab's traffic again  [--seed N] [--out DIR]
   lab prove       load compiled artifacts in the lab, replay, attack  [--seed N] [--artifacts DIR]

@@ -4,6 +4,9 @@ use std::io::{self, BufReader, Read};
 
 use encoding_rs_io::DecodeReaderBytes;
 
+/// What unpacking xz may take, in KiB: twice what its own highest setting needs.
+const XZ_KIB_MAX: u32 = 129 << 10;
+
 /// How an input is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Packing {
@@ -29,9 +32,8 @@ impl Packing {
         })
     }
 
-    /// Unpacks while reading, in memory that the packing bounds: 32 KiB for gzip, at most 128 MiB for zstd, what its
-    /// header asks for (up to 64 MiB by usual settings) for xz, 4 MB for bzip2. Archives written one behind the other
-    /// are read as one.
+    /// Unpacks while reading, in memory that the packing bounds: 32 KiB for gzip, at most 128 MiB for zstd and xz
+    /// (whose headers may ask for gigabytes), 4 MB for bzip2. Archives written one behind the other are read as one.
     pub(crate) fn unpack(self, packed: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
         let packed = BufReader::with_capacity(64 * 1024, packed);
         Ok(match self {
@@ -41,7 +43,7 @@ impl Packing {
                 decoder.window_log_max(27)?;
                 Box::new(decoder)
             }
-            Self::Xz => Box::new(lzma_rust2::XzReader::new(packed, true)),
+            Self::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_KIB_MAX)),
             Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
             Self::Encoded => Box::new(DecodeReaderBytes::new(packed)),
         })
@@ -145,5 +147,16 @@ mod tests {
         assert!(!reader.read(&mut batch).unwrap());
         assert_eq!(reader.summary().rejects[0].reason, "the record is too long");
         assert_eq!(reader.summary().bytes_read, 256 << 20);
+    }
+
+    #[test]
+    fn a_dictionary_of_gigabytes_is_not_made() {
+        // the same header with the largest dictionary, 4 GiB, and its checksum
+        let mut greedy = XZ.to_vec();
+        greedy[16] = 40;
+        greedy[20..24].copy_from_slice(&[0xe6, 0xa0, 0x11, 0xb3]);
+        let (found, error) = flows(greedy);
+        let told = error.map(|error| error.to_string()).unwrap_or_default();
+        assert!(found == 0 && told.contains("memory"), "{told}");
     }
 }
