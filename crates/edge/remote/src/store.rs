@@ -110,7 +110,6 @@ impl Remote {
     pub fn list(&self, url: &str) -> Result<Vec<Object>, RemoteError> {
         let (literal, pattern) = split(url);
         let (store, path, base) = self.store(&literal)?;
-        let failed = |source| RemoteError::Store { action: "list", url: url.to_owned(), source };
         let found = match pattern {
             None => self.one_or_below(store.as_ref(), &path, url),
             Some(_) => self.below(store.as_ref(), &folder_of(&path, &literal), url),
@@ -133,7 +132,6 @@ impl Remote {
             });
         }
         objects.sort_by(|a, b| a.url.cmp(&b.url));
-        let _ = failed;
         if objects.is_empty() {
             return Err(RemoteError::Nothing { url: url.to_owned() });
         }

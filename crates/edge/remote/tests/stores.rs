@@ -1,6 +1,8 @@
 //! Against servers that speak the clouds' protocols: moto (S3) and Azurite (Azure Blob), which `cargo xtask test` puts
 //! into `target/peers`. Skips loudly without them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
