@@ -17,8 +17,8 @@ fn main() {
     let networks = load(Path::new(&data), Path::new(&recording));
     let all: Vec<&Network> = networks.iter().collect();
     let mode = arguments.next().unwrap_or_default();
-    print("lower port", &judge(&all, |n| lower_port(n)));
-    print("nfdump -B", &judge(&all, |n| nfdump(n)));
+    print("lower port", &judge(&all, lower_port));
+    print("nfdump -B", &judge(&all, nfdump));
     if mode == "fit" {
         return fitted(&all, arguments.next().is_some());
     }

@@ -30,6 +30,9 @@ pub(crate) struct FlowArgs {
     /// List the formats and stop.
     #[arg(long)]
     pub(crate) list: bool,
+    /// Times without a zone (Windows firewall, kernel and audit logs) are so far from UTC.
+    #[arg(long, value_name = "+HH:MM", default_value = "+00:00", allow_hyphen_values = true, value_parser = offset)]
+    utc_offset: i32,
     /// Write rejected records to this file, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
@@ -39,6 +42,8 @@ pub(crate) struct FlowArgs {
 pub(crate) struct Piece {
     pub(crate) origin: Origin,
     pub(crate) label: String,
+    /// How far times without a zone are from UTC, in seconds.
+    pub(crate) utc_offset_s: i32,
 }
 
 /// Where an input is.
@@ -52,16 +57,17 @@ pub(crate) enum Origin {
 impl Piece {
     /// A file.
     pub(crate) fn file(path: PathBuf) -> Self {
-        Self { label: path.display().to_string(), origin: Origin::File(path) }
+        Self { label: path.display().to_string(), origin: Origin::File(path), utc_offset_s: 0 }
     }
 
     /// Its bytes, from the beginning.
     pub(crate) fn open(&self) -> anyhow::Result<Input> {
-        Ok(match &self.origin {
+        let input = match &self.origin {
             Origin::Stdin => Input::new(&self.label, std::io::stdin()),
             Origin::File(path) => Input::file(path).map_err(once)?,
             Origin::Object(remote, object) => Input::new(&self.label, remote.open(object, 0)?),
-        })
+        };
+        Ok(input.utc_offset(self.utc_offset_s))
     }
 }
 
@@ -89,7 +95,7 @@ impl FlowArgs {
             let before = pieces.len();
             let word = path.to_string_lossy();
             if path == Path::new("-") {
-                pieces.push(Piece { origin: Origin::Stdin, label: "stdin".to_owned() });
+                pieces.push(Piece { origin: Origin::Stdin, label: "stdin".to_owned(), utc_offset_s: 0 });
             } else if remote::is_url(&word) {
                 objects(&word, &mut remote, &mut pieces)?;
             } else if path.is_dir() {
@@ -106,6 +112,7 @@ impl FlowArgs {
                 pieces.push(Piece::file(path.clone()));
             }
         }
+        pieces.iter_mut().for_each(|piece| piece.utc_offset_s = self.utc_offset);
         Ok(pieces)
     }
 
@@ -123,6 +130,20 @@ impl FlowArgs {
     }
 }
 
+/// `+01:00`, `-05:30` or `+02` as seconds.
+fn offset(text: &str) -> Result<i32, String> {
+    let wrong = || format!("`{text}` is not an offset from UTC; expected one like `+01:00`");
+    let (sign, digits) = match text.split_at_checked(1) {
+        Some(("+", digits)) => (1, digits),
+        Some(("-", digits)) => (-1, digits),
+        _ => return Err(wrong()),
+    };
+    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "0"));
+    let number =
+        |text: &str, most: i32| text.parse::<i32>().ok().filter(|n| (0..=most).contains(n)).ok_or_else(wrong);
+    Ok(sign * (number(hours, 14)? * 3_600 + number(minutes, 59)? * 60))
+}
+
 /// The error as it says itself, which is with its cause: a chain would say that once more.
 pub(crate) fn once(error: intake::IntakeError) -> anyhow::Error {
     anyhow::Error::msg(error.to_string())
@@ -136,7 +157,8 @@ fn objects(url: &str, remote: &mut Option<Arc<Remote>>, pieces: &mut Vec<Piece>)
     };
     for object in remote.list(url)? {
         let label = object.url.clone();
-        pieces.push(Piece { origin: Origin::Object(Arc::clone(remote), Box::new(object)), label });
+        let origin = Origin::Object(Arc::clone(remote), Box::new(object));
+        pieces.push(Piece { origin, label, utc_offset_s: 0 });
     }
     Ok(())
 }

@@ -171,7 +171,11 @@ pub(crate) fn store(
     let piece = match piece.origin {
         Origin::Stdin => {
             spooled = spool(lake.root())?;
-            &Piece { origin: Origin::File(spooled.path().to_path_buf()), label: piece.label.clone() }
+            &Piece {
+                origin: Origin::File(spooled.path().to_path_buf()),
+                label: piece.label.clone(),
+                utc_offset_s: piece.utc_offset_s,
+            }
         }
         _ => piece,
     };

@@ -1,4 +1,5 @@
 //! A collector that runs beside a test.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on shall stop")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -65,8 +66,9 @@ impl Collector {
     }
 
     fn reported_last(&self) -> u64 {
-        let totals = self.said.iter().filter_map(|line| line.split_once(" flows (")?.1.split_once(" in all"));
-        totals.last().map_or(0, |(total, _)| total.replace(',', "").parse().unwrap())
+        let mut totals =
+            self.said.iter().rev().filter_map(|line| line.split_once(" flows (")?.1.split_once(" in all"));
+        totals.next().map_or(0, |(total, _)| total.replace(',', "").parse().unwrap())
     }
 
     pub(crate) fn signal(&self, signal: &str) {

@@ -2,7 +2,7 @@
 //!
 //! Third-party data is read in place; without it those tests say so and pass.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot read its data has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot read its data has failed")]
 
 mod aws;
 mod cloud;

@@ -46,8 +46,8 @@ const EXPECTED: &[(&str, &str, &[&str], u64)] = &[
         &["127.0.0.1/1402 58 [fe80::d05b:45ff:feee:5ecf]:0 > [2001:db8::]:34560 0 1 90"],
         0,
     ),
-    (AKVORADO, "data-local-interface.pcap", &DATA_1140.split_at(1).0, 0),
-    (AKVORADO, "data-multiple-interfaces.pcap", &DATA_1140.split_at(1).0, 0),
+    (AKVORADO, "data-local-interface.pcap", DATA_1140.split_at(1).0, 0),
+    (AKVORADO, "data-multiple-interfaces.pcap", DATA_1140.split_at(1).0, 0),
     (
         AKVORADO,
         "data-qinq.pcap",

@@ -97,7 +97,7 @@ fn text(shown: &Shown) -> String {
 }
 
 /// A figure of a port: name, help, and where it is.
-type Figure = (&'static str, &'static str, fn(&Reception) -> u64);
+type Figure<T = Reception> = (&'static str, &'static str, fn(&T) -> u64);
 
 const COUNTERS: &[Figure] = &[
     ("datagrams", "Datagrams received, readable or not.", |r| r.summary.packets),
@@ -151,7 +151,7 @@ fn exporters(page: &mut Page, receptions: &[(Port, Reception)]) {
     receptions.iter().for_each(|(_, reception)| all.merge(reception));
     let mut heard: Vec<_> = all.exporters.iter().map(|(ip, heard)| (ip.to_string(), *heard)).collect();
     heard.push(("others".to_owned(), all.others));
-    let figures: [(&str, &str, fn(&intake::Heard) -> u64); 3] = [
+    let figures: [Figure<intake::Heard>; 3] = [
         ("exporter_messages_total", "Datagrams and messages decoded, by exporter.", |h| h.datagrams),
         ("exporter_bytes_total", "Bytes received, by exporter.", |h| h.bytes),
         ("exporter_flows_total", "Flows decoded, by exporter.", |h| h.flows),
@@ -168,7 +168,7 @@ fn exporters(page: &mut Page, receptions: &[(Port, Reception)]) {
         sum.missing += sequence.missing;
         sum.resets += sequence.resets;
     }
-    let figures: [(&str, &str, fn(&Sequence) -> u64); 3] = [
+    let figures: [Figure<Sequence>; 3] = [
         ("sequence_gaps_total", "Jumps forward of sequence numbers: something was lost on the way.", |s| s.gaps),
         ("sequence_missing_total", "What those jumps skip, in the exporter's unit: flows, or datagrams for version 9.", |s| {
             s.missing

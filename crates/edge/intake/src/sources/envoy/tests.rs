@@ -46,7 +46,8 @@ fn both_proxies_of_a_request_and_a_gateway() {
     assert_eq!(batch.end[2] - batch.start[2], 1_500_000);
     let names: Vec<_> = batch.exporters.iter().map(|exporter| &*exporter.0).collect();
     // Without a cluster nothing says which side of a service's address the proxy is on.
-    let expected = ["envoy/10.0.0.1", "envoy/10.0.0.2", "envoy/10.0.0.7", "envoy/2001:db8::1", "envoy/10.96.0.6"];
+    let expected =
+        ["envoy/10.0.0.1", "envoy/10.0.0.2", "envoy/10.0.0.7", "envoy/2001:db8::1", "envoy/10.96.0.6"];
     assert_eq!(names, expected);
     assert!(batch.present.iter().all(|present| *present == FlowBatch::HAS_PORTS));
     let dropped: Vec<_> = summary.dropped.keys().copied().collect();
